@@ -1,0 +1,113 @@
+/**
+ * The one error class, and the one table that says what each code means at the edges.
+ * It knows nothing of who throws; the CLI, the mount and the server read the table.
+ */
+
+interface ErrorMeaning {
+  /** What the CLI exits with. */
+  readonly exitCode: number;
+  /** The name of the errno that a reader of the mount gets. */
+  readonly errno: ErrnoName;
+  /** What the block server answers. */
+  readonly httpStatus: number;
+  /** Whether the same call can succeed later with nothing changed on this side. */
+  readonly retryable: boolean;
+}
+
+/** Every errno that psync answers with; `mount/errno.ts` has their numbers. */
+export type ErrnoName =
+  | "EACCES"
+  | "EBADF"
+  | "EINTR"
+  | "EINVAL"
+  | "EIO"
+  | "EISDIR"
+  | "ENAMETOOLONG"
+  | "ENODATA"
+  | "ENOENT"
+  | "ENOTDIR"
+  | "EROFS"
+  | "ESTALE"
+  | "ETIMEDOUT";
+
+function meaning(
+  exitCode: number,
+  errno: ErrnoName,
+  httpStatus: number,
+  retryable = false,
+): ErrorMeaning {
+  return { exitCode, errno, httpStatus, retryable };
+}
+
+/** What each code means: exit status, errno, HTTP status, whether a retry can help. */
+export const ERROR_TABLE = {
+  // Anything that has no better name: a file that cannot be read, an address that is in use.
+  ERR_PSYNC_FAILED: meaning(1, "EIO", 500),
+  ERR_PSYNC_FILE_CHANGED: meaning(1, "EIO", 500, true),
+  // The command line, the config file or an address says something that has no meaning.
+  ERR_PSYNC_USAGE: meaning(2, "EINVAL", 400),
+  ERR_PSYNC_BAD_HASHLIST: meaning(3, "EIO", 500),
+  // No source had a valid copy; the message says what each did.
+  ERR_PSYNC_BLOCK_UNAVAILABLE: meaning(4, "EIO", 404, true),
+  ERR_PSYNC_DEADLINE: meaning(4, "ETIMEDOUT", 504, true),
+  // One server failed; stays inside fetch/, where the next one is asked.
+  ERR_PSYNC_SERVER: meaning(4, "EIO", 502, true),
+  // Bytes that are not what their name says.
+  ERR_PSYNC_HASH_MISMATCH: meaning(5, "EIO", 500),
+  // Blocks that are each right but do not make up the file: a wrong length in the list.
+  ERR_PSYNC_CORRUPT: meaning(5, "EIO", 500),
+  ERR_PSYNC_MOUNT: meaning(6, "EIO", 500),
+  ERR_PSYNC_STORE: meaning(7, "EIO", 503, true),
+  ERR_PSYNC_INTERRUPTED: meaning(130, "EINTR", 503, true),
+  // What a path or a handle on the mount can get wrong.
+  ERR_PSYNC_NO_ENTRY: meaning(1, "ENOENT", 404),
+  ERR_PSYNC_NOT_A_FOLDER: meaning(1, "ENOTDIR", 404),
+  ERR_PSYNC_IS_A_FOLDER: meaning(1, "EISDIR", 404),
+  ERR_PSYNC_NOT_A_LINK: meaning(1, "EINVAL", 404),
+  ERR_PSYNC_NAME_TOO_LONG: meaning(1, "ENAMETOOLONG", 404),
+  ERR_PSYNC_READ_ONLY: meaning(1, "EROFS", 405),
+  ERR_PSYNC_BAD_HANDLE: meaning(1, "EBADF", 500),
+  ERR_PSYNC_STALE: meaning(1, "ESTALE", 500, true),
+  ERR_PSYNC_NO_ATTRIBUTE: meaning(1, "ENODATA", 404),
+} as const satisfies Record<string, ErrorMeaning>;
+
+export type ErrorCode = keyof typeof ERROR_TABLE;
+
+export interface PsyncErrorOptions {
+  /** What to do about it, one sentence, shown after `hint:`. */
+  readonly hint?: string;
+  readonly cause?: unknown;
+  /** Lines that explain, shown indented under the message: one a server, one a block. */
+  readonly details?: readonly string[];
+}
+
+/** Every failure that psync knows the meaning of. */
+export class PsyncError extends Error {
+  readonly code: ErrorCode;
+  readonly hint: string | undefined;
+  readonly details: readonly string[];
+
+  constructor(code: ErrorCode, message: string, options: PsyncErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = "PsyncError";
+    this.code = code;
+    this.hint = options.hint;
+    this.details = options.details ?? [];
+  }
+}
+
+/** Whether a value is a PsyncError, of the given code where one is given. */
+export function isPsyncError(error: unknown, code?: ErrorCode): error is PsyncError {
+  return error instanceof PsyncError && (code === undefined || error.code === code);
+}
+
+/** The errno name of a failed system call ("ENOENT"), or undefined where it is not one. */
+export function systemErrorCode(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !("code" in error)) return undefined;
+  return typeof error.code === "string" ? error.code : undefined;
+}
+
+/** The message of whatever was thrown. */
+export function errorMessage(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

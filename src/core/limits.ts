@@ -1,0 +1,95 @@
+/**
+ * Every bound that psync keeps, with its reason. Units stand at the end of the names.
+ * What a user may need to change is an option of the piece that reads it; this is its default.
+ */
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+const GIB = 1024 * MIB;
+
+export const LIMITS = {
+  block: {
+    /** What a plain list means, and what the original psync writes. */
+    defaultSizeBytes: 2 * MIB,
+    /** A block is held in memory whole; a larger one would let one list eat the budget. */
+    maxSizeBytes: 64 * MIB,
+  },
+  hashlist: {
+    /** 2^24 blocks: 32 TiB of 2 MiB blocks, 512 MiB of hashes in memory. A longer list is refused. */
+    maxBlockCount: 2 ** 24,
+    /** A trailer is a handful of short lines; more is not a trailer. */
+    maxTrailerBytes: 64 * KIB,
+  },
+  fetch: {
+    connectTimeoutMs: 5_000,
+    headersTimeoutMs: 10_000,
+    /** Slower than this over the window, and the next server is asked. */
+    slowBytesPerSecond: 16 * KIB,
+    slowWindowMs: 10_000,
+    /** Failures in a row after which a server rests; the rest doubles up to the maximum. */
+    failuresBeforeRest: 3,
+    restMs: 30_000,
+    maxRestMs: 5 * 60_000,
+    /** A server that lied is not asked for anything; the ban doubles up to the maximum. */
+    banMs: 10 * 60_000,
+    maxBanMs: 24 * 60 * 60_000,
+    /** How long a 404 is believed, for one server and one block. */
+    notFoundMemoryMs: 30_000,
+    /** How many such 404s are remembered; the oldest go first. */
+    notFoundMemoryCount: 65_536,
+    /** While a server could come back (it refused, timed out, answered 5xx), rounds go on this long. */
+    patienceMs: 15_000,
+    /** Pause before the second round; doubles up to the maximum. */
+    roundPauseMs: 200,
+    maxRoundPauseMs: 2_000,
+    /** Connections to one server; as many as there can be blocks in flight. */
+    connectionsPerServer: 16,
+  },
+  read: {
+    /** One read of a mounted file. */
+    deadlineMs: 30_000,
+    /** `stat` of a plain list whose size is not known yet. */
+    statDeadlineMs: 10_000,
+    /** The kernel asks two or three times for a read that failed; it is answered from memory. */
+    failedBlockMemoryMs: 5_000,
+    blocksInFlight: 16,
+  },
+  memory: {
+    /** Verified blocks held for the next read. */
+    cachedBlocksBytes: 128 * MIB,
+    /** Blocks being fetched, and fetched ones not yet written to the store. */
+    inFlightBytes: 128 * MIB,
+  },
+  store: {
+    cacheQuotaBytes: 10 * GIB,
+    /** Part of the file system that the cache leaves free. */
+    minFreeFraction: 0.05,
+    /** Eviction goes down to this part of the quota, so that it does not run at every block. */
+    evictToFraction: 0.9,
+    /** Kept blocks made durable by one fsync of the folder. */
+    keepBatchCount: 16,
+    /** Rows of use and size that are written to the index together. */
+    indexFlushMs: 1_000,
+    /** Another process holds the index this long at most before a write to it is given up. */
+    indexBusyMs: 5_000,
+  },
+  mount: {
+    /** How long the kernel may believe attributes and names: a changed list shows within this. */
+    attributesValidMs: 1_000,
+    /** The first `stat` of a new mount must answer within this. */
+    readyTimeoutMs: 10_000,
+    /** After a signal, files that are still open are served this long. */
+    unmountGraceMs: 5_000,
+    /** A folder of a mounted tree is listed whole; more names than this are an error, not a crash. */
+    maxFolderEntries: 4_000_000,
+  },
+  server: {
+    /** Requests answered at once, each holding one block; further ones wait. */
+    maxRequests: 32,
+    requestTimeoutMs: 60_000,
+  },
+  log: {
+    /** A daemon's log is moved aside once it is larger. */
+    maxFileBytes: 10 * MIB,
+  },
+} as const;
