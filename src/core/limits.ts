@@ -53,12 +53,16 @@ export const LIMITS = {
     /** The kernel asks two or three times for a read that failed; it is answered from memory. */
     failedBlockMemoryMs: 5_000,
     blocksInFlight: 16,
+    /** Blocks asked for ahead when a whole file is written out. */
+    sequenceAheadBytes: 16 * MIB,
   },
   memory: {
     /** Verified blocks held for the next read. */
     cachedBlocksBytes: 128 * MIB,
     /** Blocks being fetched, and fetched ones not yet written to the store. */
     inFlightBytes: 128 * MIB,
+    /** Hashes of lists that were read lately and are not open: two million blocks' worth. */
+    listHashesBytes: 64 * MIB,
   },
   store: {
     cacheQuotaBytes: 10 * GIB,
@@ -80,6 +84,8 @@ export const LIMITS = {
     readyTimeoutMs: 10_000,
     /** After a signal, files that are still open are served this long. */
     unmountGraceMs: 5_000,
+    /** Lists whose size and digest are held after they were asked for: some 100 bytes each and their path. */
+    rememberedLists: 1_000_000,
     /** A folder of a mounted tree is listed whole; more names than this are an error, not a crash. */
     maxFolderEntries: 4_000_000,
   },

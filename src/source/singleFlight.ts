@@ -1,0 +1,82 @@
+/**
+ * One flight a block, however many readers wait for it. A reader that gives up drops only itself;
+ * the flight ends when nobody waits. A block that could not be had is remembered for a short while.
+ */
+import type { BlockRequest, BlockSource } from "../block/ports.js";
+import type { VerifiedBlock } from "../block/verify.js";
+import { abortReason, orAbort } from "../core/abort.js";
+import type { Clock } from "../core/clock.js";
+import { isPsyncError, PsyncError } from "../core/errors.js";
+
+interface Flight {
+  readonly result: Promise<VerifiedBlock>;
+  readonly controller: AbortController;
+  waiters: number;
+}
+
+interface Failure {
+  readonly error: Error;
+  readonly untilMs: number;
+}
+
+/** @param options.failureMemoryMs how long a block that no source had is not asked for again; 0: not at all */
+export function withSingleFlight(
+  source: BlockSource,
+  options: { readonly clock: Clock; readonly failureMemoryMs: number },
+): BlockSource {
+  const { clock, failureMemoryMs } = options;
+  // Also by the most bytes it may have: a list that names a wrong block size must not fail another's reads.
+  const keyOf = (request: BlockRequest): string => `${request.hash}:${request.maxBytes}`;
+  const flights = new Map<string, Flight>();
+  /** In the order they end, since all live equally long. */
+  const failures = new Map<string, Failure>();
+
+  const rememberedFailure = (key: string): Error | undefined => {
+    const nowMs = clock.nowMs();
+    for (const [failed, failure] of failures) {
+      if (failure.untilMs > nowMs) break;
+      failures.delete(failed);
+    }
+    return failures.get(key)?.error;
+  };
+
+  const start = (request: BlockRequest): Flight => {
+    const key = keyOf(request);
+    const controller = new AbortController();
+    const result = source.fetch({ ...request, signal: controller.signal });
+    const flight: Flight = { result, controller, waiters: 0 };
+    flights.set(key, flight);
+    result
+      .catch((error: unknown) => {
+        if (failureMemoryMs > 0 && isPsyncError(error, "ERR_PSYNC_BLOCK_UNAVAILABLE")) {
+          failures.delete(key);
+          failures.set(key, { error, untilMs: clock.nowMs() + failureMemoryMs });
+        }
+      })
+      .finally(() => {
+        if (flights.get(key) === flight) flights.delete(key);
+      });
+    return flight;
+  };
+
+  return {
+    async fetch(request) {
+      if (request.signal.aborted) throw abortReason(request.signal);
+      const key = keyOf(request);
+      const failure = rememberedFailure(key);
+      if (failure) throw failure;
+      const flight = flights.get(key) ?? start(request);
+      flight.waiters += 1;
+      try {
+        return await orAbort(flight.result, request.signal);
+      } finally {
+        flight.waiters -= 1;
+        if (flight.waiters === 0) {
+          // A reader that comes from now on starts a flight of its own. After the landing this changes nothing.
+          if (flights.get(key) === flight) flights.delete(key);
+          flight.controller.abort(new PsyncError("ERR_PSYNC_INTERRUPTED", "nobody waits any more"));
+        }
+      }
+    },
+  };
+}

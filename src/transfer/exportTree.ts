@@ -1,0 +1,152 @@
+/** A folder → the tree of its hashlists: folders and symlinks as they are, a list for each file. */
+import {
+  lstat,
+  lutimes,
+  mkdir,
+  readdir,
+  readlink,
+  realpath,
+  rename,
+  rm,
+  stat,
+  symlink,
+  utimes,
+} from "node:fs/promises";
+import type { Dirent } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { join } from "node:path";
+import { errorMessage, isPsyncError, PsyncError } from "../core/errors.js";
+import type { Logger } from "../core/log.js";
+import { HASHLIST_SUFFIX } from "../hashlist/format.js";
+import { exportToListFile, type ExportOptions } from "./exportFile.js";
+
+export interface TreeExportOptions extends ExportOptions {
+  readonly log: Logger;
+  /** Folders that are not exported although they lie inside: the store. Absolute, without symlinks. */
+  readonly excluded: readonly string[];
+}
+
+export interface TreeTotals {
+  readonly fileCount: number;
+  readonly symlinkCount: number;
+  /** Sockets, pipes, devices, and folders that are not exported. */
+  readonly skippedCount: number;
+  readonly failedCount: number;
+  readonly sizeBytes: number;
+  readonly blockCount: number;
+}
+
+/**
+ * Exports all files below a folder. A file that fails is logged and counted, and the others go on.
+ *
+ * @param outPath the folder of the lists; made where it is missing
+ * @throws ERR_PSYNC_STORE the store cannot take blocks, so that nothing further can work
+ * @throws ERR_PSYNC_FAILED the folder or `outPath` is not to be used; the signal's reason
+ */
+export async function exportTree(
+  folder: string,
+  outPath: string,
+  options: TreeExportOptions,
+): Promise<TreeTotals> {
+  await makeFolder(outPath);
+  const excluded = new Set([...options.excluded, await realpath(outPath)]);
+  if (excluded.has(await realpath(folder))) {
+    throw new PsyncError(
+      "ERR_PSYNC_USAGE",
+      `${folder} is the folder that the lists or blocks go to`,
+    );
+  }
+  const walk = new TreeExport(options, excluded);
+  await walk.folder(folder, outPath);
+  return walk.totals;
+}
+
+class TreeExport {
+  readonly totals = {
+    fileCount: 0,
+    symlinkCount: 0,
+    skippedCount: 0,
+    failedCount: 0,
+    sizeBytes: 0,
+    blockCount: 0,
+  };
+  readonly #options: TreeExportOptions;
+  readonly #excluded: ReadonlySet<string>;
+
+  constructor(options: TreeExportOptions, excluded: ReadonlySet<string>) {
+    this.#options = options;
+    this.#excluded = excluded;
+  }
+
+  async folder(from: string, to: string): Promise<void> {
+    const entries = await readdir(from, { withFileTypes: true });
+    for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
+      this.#options.signal.throwIfAborted();
+      try {
+        await this.#entry(entry, join(from, entry.name), to);
+      } catch (error) {
+        this.#options.signal.throwIfAborted();
+        if (isPsyncError(error, "ERR_PSYNC_STORE")) throw error;
+        this.totals.failedCount += 1;
+        this.#options.log.error(errorMessage(error));
+      }
+    }
+    const { atime, mtime } = await stat(from);
+    await utimes(to, atime, mtime);
+  }
+
+  async #entry(entry: Dirent, from: string, outFolder: string): Promise<void> {
+    const to = join(outFolder, entry.name);
+    if (entry.isDirectory()) {
+      if (this.#excluded.has(await realpath(from))) {
+        this.#skip(from, "holds psync's own lists or blocks");
+        return;
+      }
+      await makeFolder(to);
+      await this.folder(from, to);
+    } else if (entry.isFile()) {
+      const totals = await exportToListFile(from, to + HASHLIST_SUFFIX, this.#options);
+      this.totals.fileCount += 1;
+      this.totals.sizeBytes += totals.sizeBytes;
+      this.totals.blockCount += totals.blockCount;
+    } else if (entry.isSymbolicLink()) {
+      await copySymlink(from, to);
+      this.totals.symlinkCount += 1;
+    } else {
+      this.#skip(from, "is neither a file, a folder nor a symlink");
+    }
+  }
+
+  #skip(path: string, why: string): void {
+    this.totals.skippedCount += 1;
+    this.#options.log.debug(`skipped: ${path} ${why}`);
+  }
+}
+
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true });
+  } catch (error) {
+    throw new PsyncError(
+      "ERR_PSYNC_FAILED",
+      `cannot make the folder ${path}: ${errorMessage(error)}`,
+      {
+        cause: error,
+      },
+    );
+  }
+}
+
+async function copySymlink(from: string, to: string): Promise<void> {
+  const target = await readlink(from);
+  const temporary = `${to.slice(0, to.lastIndexOf("/"))}/.psync-${randomBytes(8).toString("hex")}.tmp`;
+  await symlink(target, temporary);
+  try {
+    const { atime, mtime } = await lstat(from);
+    await lutimes(temporary, atime, mtime);
+    await rename(temporary, to);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+}

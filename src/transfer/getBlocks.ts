@@ -1,0 +1,188 @@
+/** The blocks of lists → kept in the store, fetched where they lack, from several servers at once. */
+import type { BlockHash } from "../block/hash.js";
+import type { BlockSource, BlockStore } from "../block/ports.js";
+import type { Clock } from "../core/clock.js";
+import { errorMessage, isPsyncError, PsyncError } from "../core/errors.js";
+import { LIMITS } from "../core/limits.js";
+import { createSemaphore } from "../core/semaphore.js";
+import { distinctBlocks, type Hashlist } from "../hashlist/hashlist.js";
+import { createBlockKeeper } from "./blockKeeper.js";
+
+export interface NamedList {
+  readonly name: string;
+  readonly list: Hashlist;
+}
+
+export interface GetOptions {
+  readonly store: BlockStore;
+  readonly source: BlockSource;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  /** Fetches also what is there. */
+  readonly force: boolean;
+  readonly onProgress?: (totals: GetTotals) => void;
+}
+
+export interface GetTotals {
+  /** Distinct blocks of all lists. */
+  blockCount: number;
+  presentCount: number;
+  fetchedCount: number;
+  fetchedBytes: number;
+  failures: BlockFailure[];
+  /** Blocks that were not asked for any more, because nothing had come for long. */
+  notTriedCount: number;
+}
+
+export interface BlockFailure {
+  readonly listName: string;
+  readonly blockIndex: number;
+  readonly hash: BlockHash;
+  readonly error: Error;
+}
+
+interface Wanted {
+  readonly listName: string;
+  readonly list: Hashlist;
+  readonly blockIndex: number;
+}
+
+/** When this many blocks failed in a row and nothing came for so long, the rest is not tried. */
+const GIVE_UP_FAILURES = 32;
+const GIVE_UP_AFTER_MS = 30_000;
+
+/**
+ * Keeps every block of the lists. Blocks that are there by name and length are skipped; a block that no
+ * server has does not stop the others.
+ *
+ * @returns the totals, with the failures; the caller decides what they mean
+ * @throws ERR_PSYNC_STORE a block could not be made durable; the signal's reason
+ * Source: docs/semantics.md, KEEP-2.
+ */
+export async function getBlocks(
+  lists: readonly NamedList[],
+  options: GetOptions,
+): Promise<GetTotals> {
+  const { store, source, clock, signal, force } = options;
+  const totals: GetTotals = {
+    blockCount: countOf(wantedBlocks(lists)),
+    presentCount: 0,
+    fetchedCount: 0,
+    fetchedBytes: 0,
+    failures: [],
+    notTriedCount: 0,
+  };
+  const keeper = createBlockKeeper(store, LIMITS.store.keepBatchCount);
+  const budget = createSemaphore(LIMITS.memory.inFlightBytes);
+  let failuresInRow = 0;
+  let lastArrivalMs = clock.nowMs();
+  const hopeless = (): boolean =>
+    failuresInRow >= GIVE_UP_FAILURES && clock.nowMs() - lastArrivalMs > GIVE_UP_AFTER_MS;
+
+  const isThere = async (wanted: Wanted): Promise<boolean> => {
+    const hash = wanted.list.hashAt(wanted.blockIndex);
+    const found = await store.find(hash);
+    if (!found || !plausibleLength(wanted, found.sizeBytes)) return false;
+    return found.place === "kept" || store.pin(hash);
+  };
+
+  const getOne = async (wanted: Wanted, stop: AbortSignal): Promise<void> => {
+    if (!force && (await isThere(wanted))) {
+      totals.presentCount += 1;
+      return;
+    }
+    if (hopeless()) {
+      totals.notTriedCount += 1;
+      return;
+    }
+    const { list, listName, blockIndex } = wanted;
+    const hash = list.hashAt(blockIndex);
+    const maxBytes = list.blockSizeBytes;
+    await budget.run(maxBytes, stop, async () => {
+      try {
+        const block = await source.fetch({ hash, maxBytes, signal: stop });
+        failuresInRow = 0;
+        lastArrivalMs = clock.nowMs();
+        await keeper.keep(block);
+        totals.fetchedCount += 1;
+        totals.fetchedBytes += block.bytes.length;
+      } catch (error) {
+        if (!isPsyncError(error, "ERR_PSYNC_BLOCK_UNAVAILABLE")) throw error;
+        failuresInRow += 1;
+        totals.failures.push({ listName, blockIndex, hash, error });
+      }
+    });
+  };
+
+  const queue = wantedBlocks(lists);
+  const stopAll = new AbortController();
+  const stop = AbortSignal.any([signal, stopAll.signal]);
+  const worker = async (): Promise<void> => {
+    for (const wanted of queue) {
+      stop.throwIfAborted();
+      await getOne(wanted, stop);
+      options.onProgress?.(totals);
+    }
+  };
+  const workers = Array.from({ length: LIMITS.read.blocksInFlight }, () =>
+    worker().catch((error: unknown) => {
+      stopAll.abort(error);
+      throw error;
+    }),
+  );
+  const results = await Promise.allSettled(workers);
+  signal.throwIfAborted();
+  for (const result of results) if (result.status === "rejected") throw stopAll.signal.reason;
+  return totals;
+}
+
+/** Each distinct block of all lists once, with the first place where it is wanted. */
+function* wantedBlocks(lists: readonly NamedList[]): Generator<Wanted> {
+  const seen = new Set<BlockHash>();
+  for (const { name: listName, list } of lists) {
+    for (const blockIndex of distinctBlocks(list)) {
+      const hash = list.hashAt(blockIndex);
+      if (lists.length > 1) {
+        if (seen.has(hash)) continue;
+        seen.add(hash);
+      }
+      yield { listName, list, blockIndex };
+    }
+  }
+}
+
+function countOf(items: Iterable<unknown>): number {
+  const iterator = items[Symbol.iterator]();
+  let count = 0;
+  while (iterator.next().done !== true) count += 1;
+  return count;
+}
+
+function plausibleLength({ list, blockIndex }: Wanted, sizeBytes: number): boolean {
+  return blockIndex < list.blockCount - 1
+    ? sizeBytes === list.blockSizeBytes
+    : sizeBytes > 0 && sizeBytes <= list.blockSizeBytes;
+}
+
+const SHOWN_FAILURES = 20;
+
+/** The error of a `get` that lacks blocks: which block failed where. */
+export function unavailableBlocks(totals: GetTotals): PsyncError {
+  const { failures, blockCount, notTriedCount } = totals;
+  const lackingCount = failures.length + notTriedCount;
+  const details: string[] = [];
+  for (const { listName, blockIndex, hash, error } of failures.slice(0, SHOWN_FAILURES)) {
+    details.push(`${listName}, block ${blockIndex + 1}: ${hash}`);
+    const servers = isPsyncError(error) ? error.details : [];
+    for (const line of servers.length > 0 ? servers : [errorMessage(error)])
+      details.push(`    ${line}`);
+  }
+  const unshown = failures.length - SHOWN_FAILURES;
+  if (unshown > 0) details.push(`and ${unshown} more blocks`);
+  if (notTriedCount > 0) details.push(`${notTriedCount} blocks were not tried any more`);
+  return new PsyncError(
+    "ERR_PSYNC_BLOCK_UNAVAILABLE",
+    `${lackingCount} of ${blockCount} blocks could not be had`,
+    { details, hint: "what came is kept; run the same command again to get the rest" },
+  );
+}

@@ -1,0 +1,54 @@
+/** What a list says, and how much of it lies in the store. */
+import type { BlockStore, SizeMemory } from "../block/ports.js";
+import { LIMITS } from "../core/limits.js";
+import { distinctBlocks, type Hashlist } from "../hashlist/hashlist.js";
+
+export interface ListInfo {
+  /** null where a plain list's size was not learned yet. */
+  readonly sizeBytes: number | null;
+  readonly blockCount: number;
+  /** Blocks that differ by name; the three counts below add up to it. */
+  readonly distinctBlockCount: number;
+  readonly blockSizeBytes: number;
+  readonly digest: string;
+  readonly keptCount: number;
+  readonly cachedCount: number;
+  readonly missingCount: number;
+}
+
+/**
+ * Looks every block of a list up in the store, by name; no byte of a block is read.
+ *
+ * @throws ERR_PSYNC_STORE the store cannot be read
+ */
+export async function listInfo(
+  list: Hashlist,
+  parts: { readonly store: BlockStore; readonly sizes: SizeMemory },
+): Promise<ListInfo> {
+  const counts = { kept: 0, cached: 0, missing: 0 };
+  const queue = distinctBlocks(list);
+  let lastSizeBytes: number | undefined;
+  const lookUp = async (): Promise<void> => {
+    for (const blockIndex of queue) {
+      const found = await parts.store.find(list.hashAt(blockIndex));
+      counts[found?.place ?? "missing"] += 1;
+      if (blockIndex === list.blockCount - 1) lastSizeBytes = found?.sizeBytes;
+    }
+  };
+  await Promise.all(Array.from({ length: LIMITS.read.blocksInFlight }, lookUp));
+  const { blockCount, blockSizeBytes, digest } = list;
+  const learned =
+    lastSizeBytes === undefined
+      ? parts.sizes.get(digest)
+      : (blockCount - 1) * blockSizeBytes + lastSizeBytes;
+  return {
+    sizeBytes: list.sizeBytes ?? learned ?? null,
+    blockCount,
+    distinctBlockCount: counts.kept + counts.cached + counts.missing,
+    blockSizeBytes,
+    digest,
+    keptCount: counts.kept,
+    cachedCount: counts.cached,
+    missingCount: counts.missing,
+  };
+}

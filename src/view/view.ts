@@ -1,0 +1,69 @@
+/** A hashlist seen as a readable, seekable file. It holds no position: reads run side by side. */
+import type { BlockSource } from "../block/ports.js";
+import { PsyncError } from "../core/errors.js";
+import { blockLengthBytes, spansOf, type Geometry, type Span } from "../hashlist/geometry.js";
+import type { Hashlist } from "../hashlist/hashlist.js";
+
+export interface ByteRange {
+  /** Integer ≥ 0. */
+  readonly offset: number;
+  /** Integer ≥ 0. */
+  readonly length: number;
+}
+
+export interface View {
+  readonly sizeBytes: number;
+  /**
+   * Reads bytes of the file, fetching only the blocks they touch, each once.
+   *
+   * @returns pieces of verified blocks, in order, which nobody may change; together they are as long as the
+   * range, and shorter only at the end of the file: a range at or past it gives none
+   * @throws ERR_PSYNC_BLOCK_UNAVAILABLE no source had a valid copy
+   * @throws ERR_PSYNC_CORRUPT a block has another length than the list says
+   * @throws the signal's reason
+   * Cost: at most ceil((length − 1) / blockSize) + 1 blocks. Source: docs/semantics.md, READ-1.
+   */
+  read(range: ByteRange, signal: AbortSignal): Promise<readonly Uint8Array[]>;
+}
+
+/** @param sizeBytes the file's size, as the trailer says or as it was learned from the last block */
+export function createView(parts: {
+  readonly list: Hashlist;
+  readonly sizeBytes: number;
+  readonly source: BlockSource;
+}): View {
+  const { list, sizeBytes, source } = parts;
+  const { blockCount, blockSizeBytes } = list;
+  const geometry: Geometry = { sizeBytes, blockSizeBytes, blockCount };
+
+  const readSpan = async (span: Span, signal: AbortSignal): Promise<Uint8Array> => {
+    const hash = list.hashAt(span.blockIndex);
+    const lengthBytes = blockLengthBytes(geometry, span.blockIndex);
+    // The block size, not this block's length: so lists of one block size share their flights.
+    const block = await source.fetch({ hash, maxBytes: blockSizeBytes, signal });
+    if (block.bytes.length !== lengthBytes) {
+      throw wrongLength({ list, blockIndex: span.blockIndex, lengthBytes }, block.bytes.length);
+    }
+    return block.bytes.subarray(span.startBytes, span.startBytes + span.lengthBytes);
+  };
+
+  return {
+    sizeBytes,
+    read: (range, signal) =>
+      Promise.all(spansOf(geometry, range).map((span) => readSpan(span, signal))),
+  };
+}
+
+/** A block that has its right name and the wrong length for its place: the list is at fault, not the block. */
+export function wrongLength(
+  expected: { readonly list: Hashlist; readonly blockIndex: number; readonly lengthBytes: number },
+  seenBytes: number,
+): PsyncError {
+  const { list, blockIndex, lengthBytes } = expected;
+  return new PsyncError(
+    "ERR_PSYNC_CORRUPT",
+    `block ${blockIndex + 1} of ${list.blockCount} (${list.hashAt(blockIndex)}) has ${seenBytes} bytes, ` +
+      `and the list says ${lengthBytes}`,
+    { hint: "the list does not describe one file: make it again with `psync export`" },
+  );
+}
