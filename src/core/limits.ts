@@ -39,6 +39,8 @@ export const LIMITS = {
     notFoundMemoryCount: 65_536,
     /** While a server could come back (it refused, timed out, answered 5xx), rounds go on this long. */
     patienceMs: 15_000,
+    /** The same for `get`, which no reader waits for: long enough for a server to be started again. */
+    getPatienceMs: 60_000,
     /** Pause before the second round; doubles up to the maximum. */
     roundPauseMs: 200,
     maxRoundPauseMs: 2_000,

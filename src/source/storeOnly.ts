@@ -2,14 +2,22 @@
 import type { BlockSource, BlockStore } from "../block/ports.js";
 import { PsyncError } from "../core/errors.js";
 
+const HINT = "fetch it with `psync get URL LIST`";
+
+/** Besides ERR_PSYNC_BLOCK_UNAVAILABLE it throws ERR_PSYNC_CORRUPT, where the only copy was bad. */
 export function createStoreSource(store: BlockStore): BlockSource {
   return {
     async fetch({ hash, signal }) {
       signal.throwIfAborted();
-      const block = await store.read(hash);
+      const found = await store.find(hash);
+      const block = found && (await store.read(hash));
       if (block) return block;
+      if (found) {
+        const problem = `the store's copy of block ${hash} is damaged and was set aside`;
+        throw new PsyncError("ERR_PSYNC_CORRUPT", problem, { hint: HINT });
+      }
       throw new PsyncError("ERR_PSYNC_BLOCK_UNAVAILABLE", `block ${hash} is not in the store`, {
-        hint: "fetch it with `psync get URL LIST`",
+        hint: HINT,
       });
     },
   };

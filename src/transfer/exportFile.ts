@@ -125,7 +125,7 @@ async function withOpenFile<T>(
 }
 
 /** An existing file is only replaced where it is clearly a list, and never the file that is exported. */
-async function refuseOverwrite(path: string, listPath: string): Promise<void> {
+export async function refuseOverwrite(path: string, listPath: string): Promise<void> {
   const existing = await realpath(listPath).catch(() => undefined);
   if (existing === undefined) return;
   if (existing === (await realpath(path).catch(() => path))) {

@@ -4,7 +4,7 @@ import type { BlockHash } from "../block/hash.js";
 import type { BlockStore } from "../block/ports.js";
 import { LIMITS } from "../core/limits.js";
 import { splitBlocks } from "../hashlist/splitBlocks.js";
-import { createBlockKeeper } from "./blockKeeper.js";
+import { createKeepQueue } from "./keepQueue.js";
 
 export interface ExportedBlock {
   readonly hash: BlockHash;
@@ -30,7 +30,7 @@ export async function* exportStream(
   },
 ): AsyncGenerator<ExportedBlock> {
   const { store, blockSizeBytes, signal } = options;
-  const keeper = createBlockKeeper(store, LIMITS.store.keepBatchCount);
+  const keeper = createKeepQueue(store, LIMITS.store.keepBatchCount);
   const aheadCount = Math.max(1, Math.floor(AHEAD_BYTES / blockSizeBytes));
   const pending: Promise<ExportedBlock>[] = [];
   try {

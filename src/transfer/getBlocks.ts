@@ -6,7 +6,7 @@ import { errorMessage, isPsyncError, PsyncError } from "../core/errors.js";
 import { LIMITS } from "../core/limits.js";
 import { createSemaphore } from "../core/semaphore.js";
 import { distinctBlocks, type Hashlist } from "../hashlist/hashlist.js";
-import { createBlockKeeper } from "./blockKeeper.js";
+import { createKeepQueue } from "./keepQueue.js";
 
 export interface NamedList {
   readonly name: string;
@@ -72,7 +72,7 @@ export async function getBlocks(
     failures: [],
     notTriedCount: 0,
   };
-  const keeper = createBlockKeeper(store, LIMITS.store.keepBatchCount);
+  const keeper = createKeepQueue(store, LIMITS.store.keepBatchCount);
   const budget = createSemaphore(LIMITS.memory.inFlightBytes);
   let failuresInRow = 0;
   let lastArrivalMs = clock.nowMs();

@@ -27,16 +27,18 @@ export async function listInfo(
 ): Promise<ListInfo> {
   const counts = { kept: 0, cached: 0, missing: 0 };
   const queue = distinctBlocks(list);
+  const { blockCount, blockSizeBytes, digest } = list;
+  const lastHash = blockCount > 0 ? list.hashAt(blockCount - 1) : undefined;
   let lastSizeBytes: number | undefined;
   const lookUp = async (): Promise<void> => {
     for (const blockIndex of queue) {
-      const found = await parts.store.find(list.hashAt(blockIndex));
+      const hash = list.hashAt(blockIndex);
+      const found = await parts.store.find(hash);
       counts[found?.place ?? "missing"] += 1;
-      if (blockIndex === list.blockCount - 1) lastSizeBytes = found?.sizeBytes;
+      if (hash === lastHash) lastSizeBytes = found?.sizeBytes;
     }
   };
   await Promise.all(Array.from({ length: LIMITS.read.blocksInFlight }, lookUp));
-  const { blockCount, blockSizeBytes, digest } = list;
   const learned =
     lastSizeBytes === undefined
       ? parts.sizes.get(digest)

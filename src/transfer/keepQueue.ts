@@ -5,7 +5,7 @@
 import type { BlockStore } from "../block/ports.js";
 import type { VerifiedBlock } from "../block/verify.js";
 
-export interface BlockKeeper {
+export interface KeepQueue {
   /** @throws ERR_PSYNC_STORE the block's batch could not be made durable */
   keep(block: VerifiedBlock): Promise<void>;
 }
@@ -16,7 +16,7 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-export function createBlockKeeper(store: BlockStore, maxBatchCount: number): BlockKeeper {
+export function createKeepQueue(store: BlockStore, maxBatchCount: number): KeepQueue {
   const queue: Waiting[] = [];
   let running = false;
 

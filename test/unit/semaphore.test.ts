@@ -1,0 +1,57 @@
+import { strict as assert } from "node:assert";
+import { describe, it } from "node:test";
+import { createSemaphore } from "../../src/core/semaphore.js";
+
+const NEVER = new AbortController().signal;
+
+async function isGranted(acquiring: Promise<unknown>): Promise<boolean> {
+  const pending = Symbol("pending");
+  for (let turn = 0; turn < 5; turn += 1) await Promise.resolve();
+  return (await Promise.race([acquiring, Promise.resolve(pending)])) !== pending;
+}
+
+describe("semaphore", () => {
+  it("grants what is free, and the rest in the order of asking", async () => {
+    const semaphore = createSemaphore(2);
+    const releaseFirst = await semaphore.acquire(1, NEVER);
+    await semaphore.acquire(1, NEVER);
+    const third = semaphore.acquire(1, NEVER);
+    const fourth = semaphore.acquire(1, NEVER);
+    assert.equal(await isGranted(third), false);
+    releaseFirst();
+    releaseFirst();
+    assert.equal(await isGranted(third), true);
+    assert.equal(await isGranted(fourth), false);
+  });
+
+  it("a weight above the capacity is granted when nothing else is taken", async () => {
+    const semaphore = createSemaphore(4);
+    const release = await semaphore.acquire(1, NEVER);
+    const heavy = semaphore.acquire(100, NEVER);
+    assert.equal(await isGranted(heavy), false);
+    release();
+    (await heavy)();
+    assert.equal(await isGranted(semaphore.acquire(4, NEVER)), true);
+  });
+
+  it("a waiter that gives up lets those behind it pass", async () => {
+    const semaphore = createSemaphore(2);
+    await semaphore.acquire(1, NEVER);
+    const controller = new AbortController();
+    const heavy = semaphore.acquire(2, controller.signal);
+    const light = semaphore.acquire(1, NEVER);
+    assert.equal(await isGranted(light), false);
+    controller.abort(new Error("gave up"));
+    await assert.rejects(heavy, /gave up/);
+    assert.equal(await isGranted(light), true);
+  });
+
+  it("work that fails gives its place back", async () => {
+    const semaphore = createSemaphore(1);
+    await assert.rejects(
+      semaphore.run(1, NEVER, () => Promise.reject(new Error("no"))),
+      /no/,
+    );
+    assert.equal(await semaphore.run(1, NEVER, () => Promise.resolve(3)), 3);
+  });
+});

@@ -1,0 +1,53 @@
+import { strict as assert } from "node:assert";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { homedir, tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { resolveSettings } from "../../src/cli/settings.js";
+import { isPsyncError } from "../../src/core/errors.js";
+
+describe("settings", () => {
+  let store = "";
+  before(async () => {
+    store = await mkdtemp(join(tmpdir(), "psync-settings-"));
+  });
+  after(() => rm(store, { recursive: true, force: true }));
+
+  const withConfig = async (text: string, environment: NodeJS.ProcessEnv = {}) => {
+    await writeFile(join(store, "config.json"), text);
+    return resolveSettings({ store }, environment);
+  };
+
+  it("come from the command line, then the environment, then config.json", async () => {
+    const text = '{"servers":["http://config:1"]}';
+    assert.deepEqual((await withConfig(text)).servers, ["http://config:1"]);
+    const environment = { PSYNC_SERVERS: "http://a:1, http://b:2", PSYNC_STORE: "/ignored" };
+    assert.deepEqual((await withConfig(text, environment)).servers, ["http://a:1", "http://b:2"]);
+    const args = { store, server: ["http://c:3"] };
+    assert.deepEqual((await resolveSettings(args, environment)).servers, ["http://c:3"]);
+  });
+
+  it("say where the store is: --store, PSYNC_STORE, ~/.psync", async () => {
+    assert.equal((await resolveSettings({ store }, { PSYNC_STORE: "/x" })).storePath, store);
+    assert.equal((await resolveSettings({}, { PSYNC_STORE: "/x/y" })).storePath, "/x/y");
+    const environment = { PSYNC_STORE: "", PSYNC_SERVERS: "http://a" };
+    assert.equal((await resolveSettings({}, environment)).storePath, join(homedir(), ".psync"));
+  });
+
+  it("that mean nothing are refused with the file's name", async () => {
+    for (const text of [
+      "{",
+      "[]",
+      "7",
+      '{"server":[]}',
+      '{"servers":"http://a"}',
+      '{"servers":[1]}',
+    ]) {
+      await assert.rejects(withConfig(text), (error) => {
+        assert.ok(isPsyncError(error, "ERR_PSYNC_USAGE"), text);
+        assert.ok(error.message.includes(join(store, "config.json")), error.message);
+        return true;
+      });
+    }
+  });
+});
