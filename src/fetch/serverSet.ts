@@ -65,7 +65,7 @@ export function createServerSet(options: ServerSetOptions): ServerSet {
   let isClosed = false;
 
   const fetch = async (request: BlockRequest): Promise<VerifiedBlock> => {
-    request.signal.throwIfAborted();
+    if (request.signal.aborted) throw abortReason(request.signal);
     if (isClosed) throw closedError();
     if (servers.size === 0) throw noServers(request);
     // Both the caller and `close` can end it.

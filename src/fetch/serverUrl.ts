@@ -43,7 +43,7 @@ export function parseServerUrl(text: string): ServerUrl {
 function readUrl(text: string): URL | undefined {
   const hasScheme = /^[a-z][a-z0-9+.-]*:\/\//i.test(text);
   // What URL would quietly repair (spaces, a port alone read as an address, "https:host") is a slip.
-   
+
   if (/[\u0000-\u0020\u007f\\]/.test(text)) return undefined;
   if (!hasScheme && (/^\d*$/.test(text) || /^https?:/i.test(text))) return undefined;
   const withScheme = hasScheme ? text : `http://${text}`;

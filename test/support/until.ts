@@ -1,0 +1,15 @@
+/** Waits for a condition, so that tests do not wait for time. */
+import { setTimeout as sleep } from "node:timers/promises";
+
+/** @throws after `timeoutMs` the condition still does not hold */
+export async function until(
+  what: string,
+  condition: () => boolean,
+  timeoutMs = 10_000,
+): Promise<void> {
+  const endMs = performance.now() + timeoutMs;
+  while (!condition()) {
+    if (performance.now() > endMs) throw new Error(`not in ${timeoutMs} ms: ${what}`);
+    await sleep(5);
+  }
+}
