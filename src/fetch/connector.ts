@@ -19,12 +19,18 @@ export interface Connector {
 export function createConnector(options: {
   readonly clock: Clock;
   readonly connectTimeoutMs: number;
+  /** Whether anybody waits for a connection: undici opens a new one after it aborted a request, for nobody. */
+  readonly isWanted: () => boolean;
 }): Connector {
-  const { clock, connectTimeoutMs } = options;
+  const { clock, connectTimeoutMs, isWanted } = options;
   const connecting = new Set<net.Socket>();
   const connected = new Set<net.Socket>();
 
   const connect: buildConnector.connector = (target, callback) => {
+    if (!isWanted()) {
+      setImmediate(callback, givenUpError(), null);
+      return;
+    }
     const isTls = target.protocol === "https:";
     const socket = isTls ? openTls(target) : openTcp(target);
     connecting.add(socket);
@@ -39,7 +45,7 @@ export function createConnector(options: {
     const onClose = (): void => {
       cancelTimer();
       connecting.delete(socket);
-      callback(failure ?? resetError(), null);
+      callback(failure ?? givenUpError(), null);
     };
     socket.once("error", onError).once("close", onClose);
     socket.once(isTls ? "secureConnect" : "connect", () => {
@@ -90,6 +96,6 @@ function timeoutError(connectTimeoutMs: number): Error {
   });
 }
 
-function resetError(): Error {
+function givenUpError(): Error {
   return Object.assign(new Error("the connection was given up"), { code: "ECONNRESET" });
 }

@@ -30,7 +30,8 @@ export function createHttpServer(
   { clock, limits }: { readonly clock: Clock; readonly limits: LimitsOf<"fetch"> },
 ): HttpServer {
   const { connectTimeoutMs, connectionsPerServer } = limits;
-  const connector = createConnector({ clock, connectTimeoutMs });
+  let underWay = 0;
+  const connector = createConnector({ clock, connectTimeoutMs, isWanted: () => underWay > 0 });
   const pool = new Pool(url.origin, {
     connect: connector.connect,
     connections: connectionsPerServer,
@@ -46,7 +47,6 @@ export function createHttpServer(
     "user-agent": "psync",
     ...(authorization === undefined ? {} : { authorization }),
   };
-  let underWay = 0;
 
   const fetchBytes = ({ hash, maxBytes, signal }: BlockRequest): Promise<FetchOutcome> =>
     new Promise((resolve, reject) => {

@@ -82,16 +82,25 @@ export function failureOf(error: unknown, answered: boolean): FetchFailure {
         ? failed("truncated", "connection closed before the end of the block")
         : failed("reset", "connection closed without an answer");
     case "UND_ERR_RES_CONTENT_LENGTH_MISMATCH":
-    case "HPE_INVALID_EOF_STATE":
-      return failed("truncated", "connection closed before the end of the block");
+      // undici says so too of a head whose length makes no sense.
+      return answered
+        ? failed("truncated", "connection closed before the end of the block")
+        : failed("protocol", "not an HTTP answer: the content length makes no sense");
     case "UND_ERR_HEADERS_OVERFLOW":
       return failed("protocol", "headers too large");
     case "UND_ERR_DESTROYED":
     case "UND_ERR_CLOSED":
       return failed("closed", "not asked: shutting down");
     default:
-      return TLS_CODE.test(code)
-        ? failed("tls", `TLS failed: ${oneLine(errorMessage(error))}`)
-        : failed("protocol", `not an HTTP answer: ${oneLine(errorMessage(error))}`);
+      return failureWithoutCode(code, oneLine(errorMessage(error)));
   }
+}
+
+function failureWithoutCode(code: string, message: string): FetchFailure {
+  if (TLS_CODE.test(code)) return failed("tls", `TLS failed: ${message}`);
+  // undici's parser errors have no code; this one is a chunked body that ended too early.
+  if (message.includes("Invalid EOF state")) {
+    return failed("truncated", "connection closed before the end of the block");
+  }
+  return failed("protocol", `not an HTTP answer: ${message}`);
 }

@@ -86,6 +86,14 @@ export const TRANSIENT_FAULTS = {
     socket.write(`${OK}transfer-encoding: chunked\r\n\r\n`);
     socket.end(chunked(bytes.subarray(0, 10)));
   },
+  shortChunkedAndClosed: ({ socket, bytes }) => {
+    socket.write(`${OK}connection: close\r\ntransfer-encoding: chunked\r\n\r\n`);
+    socket.end(chunked(bytes.subarray(0, 10)));
+  },
+  resetWithoutLength: ({ socket, bytes, dice }) => {
+    socket.write(`${OK}\r\n`);
+    socket.write(cut(bytes, dice), () => socket.resetAndDestroy());
+  },
   stalledBeforeHeaders: () => undefined,
   stalledInHeaders: ({ socket }) => {
     socket.write(`${OK}content-le`);
