@@ -64,8 +64,8 @@ export function createBlockServer({
   const { requestTimeoutMs } = limits;
   const http = createServer({ requestTimeout: requestTimeoutMs, headersTimeout: requestTimeoutMs });
   http.maxConnections = limits.maxConnections;
-  // No progress in either direction for this long ends a connection.
-  http.timeout = requestTimeoutMs;
+  // A connection where nothing moves ends; waiting for a place and for the store have their own, earlier ends.
+  http.timeout = 2 * requestTimeoutMs;
   http.on("request", onRequest);
   // Whoever asks before sending a body is answered without being told to go on.
   http.on("checkContinue", onRequest).on("checkExpectation", onRequest);

@@ -31,7 +31,7 @@ export function chooseRange(
     return start < sizeBytes ? { type: "part", start, end: sizeBytes } : UNSATISFIABLE;
   }
   const start = Number(firstText);
-  const last = lastText === "" ? Number.MAX_SAFE_INTEGER : Number(lastText);
+  const last = lastText === "" ? Number.POSITIVE_INFINITY : Number(lastText);
   if (last < start) return WHOLE;
   if (start >= sizeBytes) return UNSATISFIABLE;
   return { type: "part", start, end: Math.min(last + 1, sizeBytes) };

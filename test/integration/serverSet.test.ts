@@ -130,12 +130,25 @@ describe(`a server that fails (seed ${seed})`, () => {
       assert.match(error.details[0] ?? "", /: connection refused \(asked \d+ times\)$/);
     }));
 
-  it("does not take connections: the next one is asked after the connect timeout", () =>
+  it("does not finish a TLS handshake: the next one is asked after the connect timeout", () =>
     using(async (keep) => {
       const honest = keep(await startHonestServer(blocks));
-      // TEST-NET-1 (RFC 5737): nothing answers there, or the network refuses at once.
-      const set = keep(setOf(["http://192.0.2.1:9", honest.url], { connectTimeoutMs: 100 }));
+      const silent = keep(await faulty("stalledBeforeHeaders"));
+      const url = silent.url.replace("http:", "https:");
+      const set = keep(setOf([url, honest.url], { connectTimeoutMs: 100 }));
       assertRight(await fetchFrom(set));
+      await until("its connection is closed", () => silent.openConnections() === 0);
+    }));
+
+  it("speaks no TLS where the address says https: it is not asked without", () =>
+    using(async (keep) => {
+      const server = keep(
+        await startFaultyServer({ blocks, seed, fault: "garbage", greeting: "220 hello\r\n" }),
+      );
+      const set = keep(setOf([server.url.replace("http:", "https:")]));
+      const error = await failureOf(fetchFrom(set));
+      assert.match(error.details[0] ?? "", /: TLS failed: /);
+      assert.equal(server.requestCount(), 0);
     }));
 
   for (const fault of namesOf(HARMLESS)) {

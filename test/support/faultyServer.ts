@@ -15,6 +15,8 @@ export interface FaultyServerOptions {
   readonly fault: FaultName | ((hash: string, nth: number) => FaultName);
   /** Where redirectToHonest leads. */
   readonly honestUrl?: string;
+  /** Sent to every new connection, before anything was asked. */
+  readonly greeting?: string;
   /** 0, the default, takes a free one. */
   readonly port?: number;
 }
@@ -78,6 +80,7 @@ export async function startFaultyServer(options: FaultyServerOptions): Promise<F
     });
     // A connection that the client cuts is what many of the tests want.
     socket.on("error", () => undefined);
+    if (options.greeting !== undefined) socket.write(options.greeting);
     let received = "";
     socket.on("data", (chunk) => {
       received += chunk.toString("latin1");
