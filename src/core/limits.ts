@@ -23,6 +23,8 @@ export const LIMITS = {
   fetch: {
     connectTimeoutMs: 5_000,
     headersTimeoutMs: 10_000,
+    /** The head of an answer; what is larger has no good reason. */
+    maxHeaderBytes: 16 * KIB,
     /** Slower than this over the window, and the next server is asked. */
     slowBytesPerSecond: 16 * KIB,
     slowWindowMs: 10_000,

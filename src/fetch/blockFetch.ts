@@ -38,8 +38,12 @@ type Judged =
   | FetchFailure;
 
 /**
+ * Fetches one block. No round begins after `patienceMs`, so it takes at most that and one round more;
+ * whoever needs it to end sooner aborts the signal.
+ *
  * @throws ERR_PSYNC_BLOCK_UNAVAILABLE every server was asked, and those that could come back were waited for
  * @throws the request's signal's reason
+ * Cost: one download where the first server is honest; each other one costs at most one `maxBytes` a round.
  */
 export async function fetchBlock(
   context: BlockFetchContext,

@@ -29,13 +29,14 @@ export function createHttpServer(
   url: ServerUrl,
   { clock, limits }: { readonly clock: Clock; readonly limits: LimitsOf<"fetch"> },
 ): HttpServer {
-  const { connectTimeoutMs, connectionsPerServer } = limits;
+  const { connectTimeoutMs, connectionsPerServer, maxHeaderBytes } = limits;
   let underWay = 0;
   const connector = createConnector({ clock, connectTimeoutMs, isWanted: () => underWay > 0 });
   const pool = new Pool(url.origin, {
     connect: connector.connect,
     connections: connectionsPerServer,
     pipelining: 1,
+    maxHeaderSize: maxHeaderBytes,
     // The exchange has its own timers, on the clock that was passed in.
     headersTimeout: 0,
     bodyTimeout: 0,
