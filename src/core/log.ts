@@ -31,6 +31,7 @@ export const silentLogger: Logger = createLogger(() => undefined);
 /** A message as one line of text: control characters are escaped, so that a name cannot forge a line. */
 export function oneLine(message: string): string {
   return message.replace(
+    // eslint-disable-next-line no-control-regex -- control characters are what it looks for
     /[\u0000-\u001f\u007f\u2028\u2029]/g,
     (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`,
   );

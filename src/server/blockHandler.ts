@@ -90,12 +90,10 @@ interface Sending {
 
 /** Takes a place for as long as the block is in memory: until it is sent, or the client is gone or too slow. */
 async function sendBlock(context: BlockHandlerContext, sending: Sending): Promise<void> {
-  const { store, clock, limits, places } = context;
+  const { store, clock, limits } = context;
   const { hash, etag, request, response, signal } = sending;
   const timeoutMs = limits.requestTimeoutMs;
-  const release = await withDeadline({ clock, timeoutMs, signal, onDeadline: busy }, (ending) =>
-    places.acquire(1, ending),
-  );
+  const release = await takePlace(context, signal);
   const reading = store.read(hash);
   try {
     const deadline = { clock, timeoutMs, signal, onDeadline: readTooLong };
@@ -128,6 +126,19 @@ async function sendBlock(context: BlockHandlerContext, sending: Sending): Promis
     // A read goes on after its client has gone, and its block counts until then.
     reading.then(release, release);
   }
+}
+
+function takePlace(
+  { clock, limits, places }: BlockHandlerContext,
+  signal: AbortSignal,
+): Promise<() => void> {
+  const timeoutMs = limits.requestTimeoutMs;
+  return withDeadline({ clock, timeoutMs, signal, onDeadline: busy }, async (ending) => {
+    const release = await places.acquire(1, ending);
+    // Granted in the moment of the end: nobody else would give the place back.
+    if (ending.aborted) release();
+    return release;
+  });
 }
 
 /** "close" comes after the last byte was handed to the system as well as when the connection broke. */

@@ -42,8 +42,11 @@ function splitAddress(text: string): { host: string | undefined; portText: strin
   if (/^\d+$/.test(text)) return { host: DEFAULT_HOST, portText: text };
   if (isIPv6(text)) return { host: text, portText: undefined };
   const bracketed = /^\[([^\]]*)\](?::(.*))?$/.exec(text);
-  // An empty host in brackets is a slip, not every interface.
-  if (bracketed) return { host: bracketed[1] ?? "", portText: bracketed[2] };
+  if (bracketed) {
+    const [, inside = "", portText] = bracketed;
+    // Only an IPv6 address stands in brackets; what is none is refused as an empty host.
+    return { host: isIPv6(inside) ? inside : "", portText };
+  }
   const colon = text.indexOf(":");
   if (colon < 0) return { host: text, portText: undefined };
   const host = text.slice(0, colon);

@@ -8,7 +8,7 @@ describe("a server's address", () => {
   const READ: readonly (readonly [text: string, display: string, basePath: string])[] = [
     ["http://a.example", "http://a.example", "/"],
     ["https://a.example/", "https://a.example", "/"],
-    ["https://a.example:443/x", "https://a.example", "/x/"],
+    ["https://a.example:443/x", "https://a.example/x", "/x/"],
     ["http://a.example:8000/blocks/", "http://a.example:8000/blocks", "/blocks/"],
     ["http://a.example/b%20c/d", "http://a.example/b%20c/d", "/b%20c/d/"],
     ["HTTP://A.example", "http://a.example", "/"],
