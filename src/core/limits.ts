@@ -23,6 +23,8 @@ export const LIMITS = {
   fetch: {
     connectTimeoutMs: 5_000,
     headersTimeoutMs: 10_000,
+    /** The head of an answer; what is larger has no good reason. */
+    maxHeaderBytes: 16 * KIB,
     /** Slower than this over the window, and the next server is asked. */
     slowBytesPerSecond: 16 * KIB,
     slowWindowMs: 10_000,
@@ -37,6 +39,11 @@ export const LIMITS = {
     notFoundMemoryMs: 30_000,
     /** How many such 404s are remembered; the oldest go first. */
     notFoundMemoryCount: 65_536,
+    /** How many wrong blocks of servers are remembered; the oldest go first. */
+    wrongBlockMemoryCount: 65_536,
+    /** The body of a 404 or an error is read this far, so that its connection can be used again. */
+    passedOverBodyBytes: 16 * KIB,
+    passedOverBodyMs: 1_000,
     /** While a server could come back (it refused, timed out, answered 5xx), rounds go on this long. */
     patienceMs: 15_000,
     /** The same for `get`, which no reader waits for: long enough for a server to be started again. */
@@ -95,9 +102,20 @@ export const LIMITS = {
     /** Requests answered at once, each holding one block; further ones wait. */
     maxRequests: 32,
     requestTimeoutMs: 60_000,
+    /** A block that leaves slower than this, after the request timeout, gives up its place. */
+    slowBytesPerSecond: 16 * KIB,
+    /** Open connections; further ones are closed at once. An idle one costs a descriptor. */
+    maxConnections: 1_024,
+    /** A server that is told to stop finishes what is under way within this. */
+    closeGraceMs: 5_000,
   },
   log: {
     /** A daemon's log is moved aside once it is larger. */
     maxFileBytes: 10 * MIB,
   },
 } as const;
+
+/** The limits of one piece with other values in their place, for tests and for users. */
+export type LimitsOf<Piece extends keyof typeof LIMITS> = Readonly<
+  Record<keyof (typeof LIMITS)[Piece], number>
+>;

@@ -13,3 +13,17 @@ export async function until(
     await sleep(5);
   }
 }
+
+/** Holds up whoever waits for `passed`, until it is opened. */
+export function createGate(): { readonly passed: Promise<void>; readonly open: () => void } {
+  let open: () => void = () => undefined;
+  const passed = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return {
+    passed,
+    open: () => {
+      open();
+    },
+  };
+}
