@@ -3,7 +3,8 @@
  * made anew, what is locked is waited for in short turns, what cannot be opened is left alone for a while.
  * Knows nothing of what is in the tables.
  */
-import { open, rename, rm, stat } from "node:fs/promises";
+import { closeSync, openSync } from "node:fs";
+import { rename, rm, stat } from "node:fs/promises";
 import { pause } from "../core/abort.js";
 import type { Clock } from "../core/clock.js";
 import { errorMessage, systemErrorCode } from "../core/errors.js";
@@ -133,9 +134,9 @@ export class IndexConnection {
   async #openFile(): Promise<OpenIndex> {
     const { layout, onOpened } = this.#options;
     const present = await stat(layout.index).catch(() => undefined);
-    if (this.#isDamaged || (present && !present.isFile())) await this.#setAside();
-    // Made here for its mode: SQLite takes an empty file for a new database, and gives -wal and -shm its mode.
-    await (await open(layout.index, "a", FILE_MODE)).close();
+    const isUsable = !this.#isDamaged && present?.isFile() === true;
+    if (present && !isUsable) await this.#setAside();
+    if (!isUsable) makeEmptyFile(layout.index);
     const inode = (await inodeOf(layout.index)) ?? 0n;
     const file = openIndexFile(layout.index, LIMITS.store.indexBusySliceMs);
     if (this.#closing.signal.aborted) file.close();
@@ -189,6 +190,20 @@ function isDamage(error: unknown): boolean {
     code === "SQLITE_ERROR" ||
     code.startsWith("SQLITE_CORRUPT")
   );
+}
+
+/**
+ * Makes the file for its mode: SQLite takes an empty file for a new database, and gives -wal and -shm its mode.
+ *
+ * Never on a file that is there, and in one go: closing any descriptor of a file drops all POSIX locks
+ * that the process has on it (fcntl(2)), those of SQLite included.
+ */
+function makeEmptyFile(path: string): void {
+  try {
+    closeSync(openSync(path, "wx", FILE_MODE));
+  } catch (error) {
+    if (systemErrorCode(error) !== "EEXIST") throw error;
+  }
 }
 
 async function inodeOf(path: string): Promise<bigint | undefined> {

@@ -163,7 +163,11 @@ function prepareStatements(db: Database.Database): IndexFile {
     addFound: (hash, sizeBytes, rank) => void addFound.run(hash, sizeBytes, rank),
     remove: (hash) => void remove.run(hash),
     removeUnused: (block) => void removeUnused.run(block.hash, block.use),
-    leastRecentFirst: () => oldest.iterate(),
+    // A generator: from the call of iterate() on the connection takes no other statement until the iterator
+    // is ended, and one that nobody starts is never ended.
+    *leastRecentFirst() {
+      yield* oldest.iterate();
+    },
     listSize: (digest) => listSize.get(digest)?.size_bytes,
     setListSize: (digest, sizeBytes) => void setListSize.run(digest, sizeBytes),
     trimListSizes: (maxCount) => void trimListSizes.run(maxCount),

@@ -154,11 +154,11 @@ async function compareFile(path: string, bytes: Uint8Array): Promise<Comparison>
     throw error;
   }
   try {
-    const { ino: inode, size, ...stats } = await handle.stat({ bigint: true });
-    const different = (why: string): Comparison => ({ kind: "different", why, inode });
+    const stats = await handle.stat({ bigint: true });
+    const different = (why: string): Comparison => ({ kind: "different", why, inode: stats.ino });
     if (!stats.isFile()) return different("is not a regular file");
-    if (size !== BigInt(bytes.length)) {
-      return different(`has ${String(size)} bytes where the block has ${bytes.length}`);
+    if (stats.size !== BigInt(bytes.length)) {
+      return different(`has ${String(stats.size)} bytes where the block has ${bytes.length}`);
     }
     const present = await readAll(handle, bytes.length);
     return Buffer.compare(present, bytes) === 0
