@@ -3,6 +3,7 @@
  * statement touches few rows: the thread that runs them is the one that answers the mount.
  * What to do when it fails is decided in indexConnection.ts. The only importer of better-sqlite3.
  */
+import { createHash } from "node:crypto";
 import Database from "better-sqlite3";
 import type { BlockHash } from "../block/hash.js";
 import type { CachedBlock } from "./evictionPolicy.js";
@@ -13,7 +14,8 @@ const SCHEMA_VERSION = 1;
 /**
  * `cached.use` is a counter, not a time: clocks of a machine jump, and a counter orders as well. Blocks
  * found by a scan count below zero: older than anything used since. The sum is kept by triggers, since
- * adding up half a million rows for each new block would take longer than writing it.
+ * adding up half a million rows for each new block would take longer than writing it. `list_size.sum` is
+ * there because SQLite has no checksums of its own: a flipped bit would be a wrong size of a file.
  */
 const SCHEMA = `
   CREATE TABLE cached (
@@ -25,7 +27,8 @@ const SCHEMA = `
   CREATE TABLE list_size (
     id INTEGER PRIMARY KEY,
     digest TEXT NOT NULL UNIQUE,
-    size_bytes INTEGER NOT NULL
+    size_bytes INTEGER NOT NULL,
+    sum TEXT NOT NULL
   ) STRICT;
   CREATE TABLE total (cached_bytes INTEGER NOT NULL, scanned_boot TEXT NOT NULL) STRICT;
   INSERT INTO total VALUES (0, '');
@@ -63,6 +66,7 @@ export interface IndexFile {
   /** Removes a row unless the block was used since. */
   removeUnused(block: CachedBlock): void;
   leastRecentFirst(): Iterable<CachedBlock>;
+  /** The size as it was written, or undefined where a bit of its row is not as it was written. */
   listSize(digest: string): number | undefined;
   setListSize(digest: string, sizeBytes: number): void;
   trimListSizes(maxCount: number): void;
@@ -90,7 +94,8 @@ export function openIndexFile(path: string, busyMs: number): IndexFile {
 function applySettings(db: Database.Database): void {
   // Readers and the writer do not wait for each other: a mount reads on while a get writes.
   db.pragma("journal_mode = WAL");
-  // No fsync a transaction. A power cut may lose the last ones, never the order; a new boot means a new scan.
+  // No fsync a transaction, but one a checkpoint, each 1000 pages, about 250 cached blocks. A power cut may
+  // lose the last transactions, never the order; a new boot means a new scan.
   db.pragma("synchronous = NORMAL");
   // Memory-mapped reads of a failing disk would end the process with SIGBUS instead of an error.
   db.pragma("mmap_size = 0");
@@ -140,12 +145,12 @@ function prepareStatements(db: Database.Database): IndexFile {
   const oldest = db.prepare<[], { hash: BlockHash; sizeBytes: number; use: number }>(
     "SELECT hash, size_bytes AS sizeBytes, use FROM cached ORDER BY use",
   );
-  const listSize = db.prepare<[string], { size_bytes: number }>(
-    "SELECT size_bytes FROM list_size WHERE digest = ?",
+  const listSize = db.prepare<[string], { size_bytes: number; sum: string }>(
+    "SELECT size_bytes, sum FROM list_size WHERE digest = ?",
   );
-  const setListSize = db.prepare<[string, number]>(
-    `INSERT INTO list_size (digest, size_bytes) VALUES (?, ?)
-     ON CONFLICT (digest) DO UPDATE SET size_bytes = excluded.size_bytes`,
+  const setListSize = db.prepare<[string, number, string]>(
+    `INSERT INTO list_size (digest, size_bytes, sum) VALUES (?, ?, ?)
+     ON CONFLICT (digest) DO UPDATE SET size_bytes = excluded.size_bytes, sum = excluded.sum`,
   );
   const trimListSizes = db.prepare<[number]>(
     "DELETE FROM list_size WHERE id <= (SELECT max(id) FROM list_size) - ?",
@@ -168,9 +173,17 @@ function prepareStatements(db: Database.Database): IndexFile {
     *leastRecentFirst() {
       yield* oldest.iterate();
     },
-    listSize: (digest) => listSize.get(digest)?.size_bytes,
-    setListSize: (digest, sizeBytes) => void setListSize.run(digest, sizeBytes),
+    listSize: (digest) => {
+      const row = listSize.get(digest);
+      return row && row.sum === sizeSum(digest, row.size_bytes) ? row.size_bytes : undefined;
+    },
+    setListSize: (digest, sizeBytes) =>
+      void setListSize.run(digest, sizeBytes, sizeSum(digest, sizeBytes)),
     trimListSizes: (maxCount) => void trimListSizes.run(maxCount),
     close: () => void db.close(),
   };
+}
+
+function sizeSum(digest: string, sizeBytes: number): string {
+  return createHash("sha256").update(`${digest} ${sizeBytes}`).digest("hex").slice(0, 16);
 }

@@ -1,11 +1,12 @@
-/** A process of its own over a store, told by its arguments what to do: `fill`, `keep` or `hold`. */
+/** A process of its own over a store, told by its arguments what to do: `fill`, `keep`, `keep twice` or `pin`. */
 import { systemClock } from "../../src/core/clock.js";
 import { errorMessage } from "../../src/core/errors.js";
 import { silentLogger } from "../../src/core/log.js";
 import { openStore } from "../../src/store/openStore.js";
 import { makeBlock } from "./storeFixtures.js";
 
-const [task, path = "", firstText = "0", countText = "0", quotaText = "0"] = process.argv.slice(2);
+const [task = "", path = "", firstText = "0", countText = "0", quotaText = "0"] =
+  process.argv.slice(2);
 const [first, count, quotaBytes] = [firstText, countText, quotaText].map(Number);
 
 async function main(): Promise<void> {
@@ -43,7 +44,7 @@ async function main(): Promise<void> {
       }
       break;
     default:
-      throw new Error(`no such task: ${task ?? ""}`);
+      throw new Error(`no such task: ${task}`);
   }
   await store.close();
 }

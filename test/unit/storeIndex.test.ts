@@ -1,6 +1,6 @@
 /** The index may be lost in every way there is: blocks are read on, and what can be learned is learned again. */
 import assert from "node:assert/strict";
-import { mkdir, readdir, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { mkdir, open, readdir, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import Database from "better-sqlite3";
@@ -71,6 +71,13 @@ describe("the index", () => {
     assert.equal(other.sizes.get("ef".repeat(32)), 7);
   });
 
+  it("forgets a size rather than give one that was changed on the disk", async (t) => {
+    const { store } = await reopenAfter(t, (index) => {
+      change(index, "UPDATE list_size SET size_bytes = size_bytes + 4096");
+    });
+    assert.equal(store.sizes.get(DIGEST), undefined);
+  });
+
   it("is made for its user alone", async (t) => {
     const { path } = await reopenAfter(t, () => undefined);
     assert.equal((await stat(join(path, "index.db"))).mode & 0o777, 0o600);
@@ -117,7 +124,6 @@ describe("the index", () => {
       const { size } = await stat(index);
       // The header stays, so that it opens; the pages of the tables do not.
       const damage = Buffer.alloc(size - 8192, 0xa5);
-      const { open } = await import("node:fs/promises");
       const handle = await open(index, "r+");
       await handle.write(damage, 0, damage.length, 8192);
       await handle.close();

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { fork } from "node:child_process";
 import { once } from "node:events";
-import { readdir } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -24,13 +24,15 @@ describe("the cache quota", () => {
       const [code] = (await once(child, "exit")) as [number];
       return code;
     });
-    let running = true;
+    const filled = new AbortController();
     let mostBytes = 0;
     const watching = (async () => {
-      while (running) mostBytes = Math.max(mostBytes, await diskUsage(join(path, "cache")));
+      while (!filled.signal.aborted) {
+        mostBytes = Math.max(mostBytes, await diskUsage(join(path, "cache")));
+      }
     })();
     assert.deepEqual(await Promise.all(fills), [0, 0]);
-    running = false;
+    filled.abort();
     await watching;
 
     assert.ok(mostBytes > quotaBytes / 2, `the cache was filled: ${mostBytes}`);
@@ -69,7 +71,6 @@ describe("the cache quota", () => {
   it("counts a file that somebody removed by hand until its turn comes", async (t) => {
     const path = await makeTempFolder(t);
     const store = await openTestStore(t, path, { cacheQuotaBytes: 4 * 4096 });
-    const { rm } = await import("node:fs/promises");
     for (let i = 0; i < 4; i += 1) await store.blocks.cache(makeBlock(i, 4096));
     for (const name of await readdir(join(path, "cache"))) await rm(join(path, "cache", name));
     for (let i = 10; i < 14; i += 1) await store.blocks.cache(makeBlock(i, 4096));
