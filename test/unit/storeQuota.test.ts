@@ -6,7 +6,13 @@ import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
-import { diskUsage, makeBlock, makeTempFolder, openTestStore } from "../support/storeFixtures.js";
+import {
+  diskUsage,
+  makeBlock,
+  makeTempFolder,
+  openTestStore,
+  until,
+} from "../support/storeFixtures.js";
 
 const WORKER = fileURLToPath(new URL("../support/storeWorker.js", import.meta.url));
 const BLOCK_BYTES = 16_384;
@@ -39,6 +45,27 @@ describe("the cache quota", () => {
     assert.ok(mostBytes <= quotaBytes, `${mostBytes} bytes at most, of ${quotaBytes}`);
     for (const block of kept) assert.equal((await store.blocks.find(block.hash))?.place, "kept");
     assert.deepEqual(await readdir(join(path, "tmp")), []);
+  });
+
+  it("and every block survive a process that is killed while it writes", async (t) => {
+    const path = join(await makeTempFolder(t), "store");
+    const quotaBytes = 20 * BLOCK_BYTES;
+    for (const first of [0, 100, 200]) {
+      const child = fork(WORKER, ["fill", path, String(first), "100", String(quotaBytes)]);
+      const exit = once(child, "exit");
+      await until("the cache is being filled anew", async () => {
+        const names = await readdir(join(path, "cache")).catch((): string[] => []);
+        return names.includes(makeBlock(first + 30, BLOCK_BYTES).hash);
+      });
+      child.kill("SIGKILL");
+      await exit;
+      const store = await openTestStore(t, path, { cacheQuotaBytes: quotaBytes });
+      assert.deepEqual(await readdir(join(path, "tmp")), []);
+      for await (const hash of store.list("cached")) assert.ok(await store.blocks.read(hash));
+      for (let i = 0; i < 5; i += 1) await store.blocks.cache(makeBlock(900 + i, BLOCK_BYTES));
+      assert.ok((await diskUsage(join(path, "cache"))) <= quotaBytes);
+      await store.close();
+    }
   });
 
   it("of nothing caches nothing, and is no error", async (t) => {
