@@ -85,6 +85,26 @@ export const LIMITS = {
     indexFlushMs: 1_000,
     /** Another process holds the index this long at most before a write to it is given up. */
     indexBusyMs: 5_000,
+    /** SQLite waits for a lock on the calling thread, where the mount answers: this long, then a pause. */
+    indexBusySliceMs: 10,
+    /** Pause between two such waits, in which reads go on. */
+    indexBusyPauseMs: 25,
+    /** An index that could not be opened or written is tried again after this. */
+    indexRetryMs: 10_000,
+    /** Damaged indexes that one process replaces; after that it works without, and does not loop. */
+    indexRemakeCount: 3,
+    /** Uses and sizes that wait while the index fails; the oldest go first. */
+    maxPendingRows: 65_536,
+    /** Learned list sizes that are remembered, about 100 bytes each; the oldest go first. */
+    maxListSizes: 262_144,
+    /** Found blocks that a rebuild of the index writes in one transaction, under 5 ms. */
+    scanBatchCount: 256,
+    /** Blocks written at once by one `keep`: as many as libuv has threads, so that syncs share a commit. */
+    keepWritesAtOnce: 4,
+    /** Rounds of choosing and removing before a block is not cached because others fill what was freed. */
+    evictionRounds: 8,
+    /** A temp file whose owner cannot be looked up (another container or machine) is left this long. */
+    foreignTempFileMs: 24 * 60 * 60_000,
   },
   mount: {
     /** How long the kernel may believe attributes and names: a changed list shows within this. */

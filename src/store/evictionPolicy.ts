@@ -1,0 +1,72 @@
+/** Which cached blocks go, and how much the cache may hold. Pure: no clock, no disk, no index. */
+import type { BlockHash } from "../block/hash.js";
+
+/** A cached block as the index knows it. */
+export interface CachedBlock {
+  readonly hash: BlockHash;
+  /** What the file takes of the disk; see `diskBytes`. */
+  readonly sizeBytes: number;
+  /** Grows with every use of any block; the smallest is the least recently used. */
+  readonly use: number;
+}
+
+const PAGE_BYTES = 4096;
+
+/** What a file of this length takes of the disk: whole pages, so that many small blocks count in full. */
+export function diskBytes(sizeBytes: number): number {
+  return Math.ceil(sizeBytes / PAGE_BYTES) * PAGE_BYTES;
+}
+
+export interface DiskState {
+  /** The user's quota. */
+  readonly quotaBytes: number;
+  /** What an unprivileged user can still write. */
+  readonly freeBytes: number;
+  /** The whole file system. */
+  readonly totalBytes: number;
+  /** Part of the file system that is left free. */
+  readonly minFreeFraction: number;
+}
+
+/**
+ * What the cache may hold: the quota, or what leaves the fraction of the disk free, whichever is less.
+ *
+ * @param cachedBytes what it holds now
+ * @returns integer bytes ≥ 0
+ */
+export function allowedBytes(disk: DiskState, cachedBytes: number): number {
+  const spareBytes = disk.freeBytes - Math.ceil(disk.totalBytes * disk.minFreeFraction);
+  return Math.max(0, Math.min(disk.quotaBytes, cachedBytes + spareBytes));
+}
+
+export interface RoomRequest {
+  readonly cachedBytes: number;
+  readonly incomingBytes: number;
+  readonly allowedBytes: number;
+  /** Once something has to go, as much goes as leaves the cache, new block included, at this part. */
+  readonly evictToFraction: number;
+  /** Ordered by use, least recent first; read only as far as needed. */
+  readonly leastRecentFirst: Iterable<CachedBlock>;
+}
+
+export interface RoomPlan {
+  /** Whether the new block fits when these are gone. */
+  readonly fits: boolean;
+  readonly evict: readonly CachedBlock[];
+}
+
+/** Chooses what goes to make room for a block; nothing where it fits as it is. */
+export function planRoom(request: RoomRequest): RoomPlan {
+  const { cachedBytes, incomingBytes, allowedBytes: allowed, evictToFraction } = request;
+  if (cachedBytes + incomingBytes <= allowed) return { fits: true, evict: [] };
+  const targetBytes = Math.floor(allowed * evictToFraction);
+  const evict: CachedBlock[] = [];
+  let leftBytes = cachedBytes;
+  for (const block of request.leastRecentFirst) {
+    // A new block larger than the target alone still fits in an empty cache.
+    if (leftBytes + incomingBytes <= targetBytes) break;
+    evict.push(block);
+    leftBytes -= block.sizeBytes;
+  }
+  return { fits: leftBytes + incomingBytes <= allowed, evict };
+}

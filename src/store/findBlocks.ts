@@ -1,0 +1,110 @@
+/**
+ * Blocks in their two places: finding, reading, setting bad ones aside. Writes no block.
+ *
+ * Other processes keep, pin and evict at the same time. A block moves only one way, from cache/ to blocks/;
+ * so whoever looks in blocks/, cache/ and blocks/ again has not missed one that was there all the time.
+ */
+import { rename, stat } from "node:fs/promises";
+import { errorMessage } from "../core/errors.js";
+import { LIMITS } from "../core/limits.js";
+import type { Logger } from "../core/log.js";
+import type { BlockHash } from "../block/hash.js";
+import type { BlockPlace, StoredBlock } from "../block/ports.js";
+import type { VerifiedBlock } from "../block/verify.js";
+import { blockPath, quarantinePath, type StoreLayout } from "./layout.js";
+import { readBlockFile } from "./readBlockFile.js";
+import { isAbsent, storeError } from "./storeError.js";
+
+export interface FoundBlock {
+  readonly place: BlockPlace;
+  readonly block: VerifiedBlock;
+  readonly inode: bigint;
+}
+
+export interface BlockFinder {
+  /** @throws ERR_PSYNC_STORE a kept block's file cannot be looked at, and there is no cached one */
+  find(hash: BlockHash): Promise<StoredBlock | undefined>;
+  /** @throws ERR_PSYNC_STORE a kept block's file cannot be read, and there is no valid cached one */
+  read(hash: BlockHash): Promise<FoundBlock | undefined>;
+  /** Moves a bad file to quarantine/, unless another one has taken its place since it was read. */
+  setAside(place: BlockPlace, hash: BlockHash, bad: BadFile): Promise<void>;
+}
+
+export interface BadFile {
+  readonly why: string;
+  readonly inode: bigint;
+}
+
+export interface BlockFinderOptions {
+  readonly layout: StoreLayout;
+  readonly log: Logger;
+  /** Bad blocks are left where they are. */
+  readonly readOnly: boolean;
+}
+
+const PLACES: readonly BlockPlace[] = ["kept", "cached", "kept"];
+
+export function createBlockFinder({ layout, log, readOnly }: BlockFinderOptions): BlockFinder {
+  const find = async (hash: BlockHash): Promise<StoredBlock | undefined> => {
+    let failure: Error | undefined;
+    for (const place of PLACES) {
+      const path = blockPath(layout, place, hash);
+      try {
+        const stats = await stat(path);
+        if (stats.isFile() && stats.size <= LIMITS.block.maxSizeBytes) {
+          return { place, sizeBytes: stats.size };
+        }
+      } catch (error) {
+        if (!isAbsent(error) && place === "kept") failure = storeError("look at", path, error);
+      }
+    }
+    if (failure) throw failure;
+    return undefined;
+  };
+
+  const read = async (hash: BlockHash): Promise<FoundBlock | undefined> => {
+    let failure: Error | undefined;
+    for (const place of PLACES) {
+      const path = blockPath(layout, place, hash);
+      const reading = await readBlockFile(path, hash);
+      switch (reading.kind) {
+        case "good":
+          return { place, block: reading.block, inode: reading.inode };
+        case "absent":
+          break;
+        case "bad":
+          await setAside(place, hash, reading);
+          break;
+        case "unreadable":
+          if (place === "kept") failure = storeError("read", path, reading.error);
+          else log.warn(`cannot read ${path}, taken as not there: ${errorMessage(reading.error)}`);
+          break;
+      }
+    }
+    if (failure) throw failure;
+    return undefined;
+  };
+
+  const setAside = async (place: BlockPlace, hash: BlockHash, bad: BadFile): Promise<void> => {
+    const path = blockPath(layout, place, hash);
+    if (readOnly) {
+      log.warn(`bad block left at ${path}, the store is open for reading only: ${bad.why}`);
+      return;
+    }
+    const aside = quarantinePath(layout, hash);
+    try {
+      await rename(path, aside);
+      if ((await stat(aside, { bigint: true })).ino !== bad.inode) {
+        // Another process had put a good one in its place. Two processes that keep it write the same bytes.
+        await rename(aside, path);
+        return;
+      }
+      log.warn(`bad block set aside from ${path} to ${aside}: ${bad.why}`);
+    } catch (error) {
+      if (isAbsent(error)) return;
+      log.warn(`bad block at ${path} cannot be set aside (${errorMessage(error)}): ${bad.why}`);
+    }
+  };
+
+  return { find, read, setAside };
+}

@@ -1,0 +1,215 @@
+/**
+ * Keeps the index file open, and keeps its failures away from the store: what is damaged is set aside and
+ * made anew, what is locked is waited for in short turns, what cannot be opened is left alone for a while.
+ * Knows nothing of what is in the tables.
+ */
+import { closeSync, openSync } from "node:fs";
+import { rename, rm, stat } from "node:fs/promises";
+import { pause } from "../core/abort.js";
+import type { Clock } from "../core/clock.js";
+import { errorMessage, systemErrorCode } from "../core/errors.js";
+import { LIMITS } from "../core/limits.js";
+import type { Logger } from "../core/log.js";
+import { openIndexFile, OtherSchemaError, type IndexFile } from "./indexFile.js";
+import { FILE_MODE, quarantinePath, type StoreLayout } from "./layout.js";
+import { isAbsent } from "./storeError.js";
+
+export interface IndexConnectionOptions {
+  readonly layout: StoreLayout;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Called with every file that was opened, before anything else is done with it. */
+  readonly onOpened: (file: IndexFile) => void;
+}
+
+interface OpenIndex {
+  readonly file: IndexFile;
+  readonly inode: bigint;
+}
+
+export class IndexConnection {
+  readonly #options: IndexConnectionOptions;
+  readonly #closing = new AbortController();
+  /** The last message logged for each thing that is done, until it works again. */
+  readonly #failures = new Map<string, string>();
+  #open: OpenIndex | undefined;
+  #opening: Promise<OpenIndex> | undefined;
+  #isDamaged = false;
+  #remakeCount = 0;
+  #retryAtMs = Number.NEGATIVE_INFINITY;
+
+  constructor(options: IndexConnectionOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Runs synchronous work on the file, opened, made or replaced first where that is needed.
+   *
+   * @param doing for the log: "cannot <doing> the index"
+   * @returns what the work returns; undefined: the index does not answer, and the log says why
+   * Cost: SQLite may hold this thread LIMITS.store.indexBusySliceMs for a lock; the call may wait indexBusyMs.
+   */
+  async run<T>(doing: string, work: (file: IndexFile) => T): Promise<T | undefined> {
+    const { clock } = this.#options;
+    const giveUpAtMs = clock.nowMs() + LIMITS.store.indexBusyMs;
+    for (;;) {
+      try {
+        const current = await this.#current();
+        if (!current) return undefined;
+        // Another call may have closed it before this one went on.
+        if (!current.file.isOpen) continue;
+        const result = work(current.file);
+        this.#failures.delete(doing);
+        return result;
+      } catch (error) {
+        if (!(await this.#mayTryAgain(doing, error, giveUpAtMs))) return undefined;
+      }
+    }
+  }
+
+  /** Runs work that only reads, at once, on a file that is open already. */
+  runNow<T>(doing: string, work: (file: IndexFile) => T): T | undefined {
+    if (!this.#open?.file.isOpen) return undefined;
+    try {
+      return work(this.#open.file);
+    } catch (error) {
+      if (!isBusy(error)) this.#onFailure(doing, error);
+      return undefined;
+    }
+  }
+
+  close(): void {
+    this.#closing.abort(new Error("the index is closed"));
+    this.#closeFile();
+  }
+
+  async #mayTryAgain(doing: string, error: unknown, giveUpAtMs: number): Promise<boolean> {
+    const { clock } = this.#options;
+    const { signal } = this.#closing;
+    if (!isBusy(error)) return !signal.aborted && this.#onFailure(doing, error);
+    if (clock.nowMs() >= giveUpAtMs) {
+      this.#warnOnce(doing, error);
+      return false;
+    }
+    await pause(clock, LIMITS.store.indexBusyPauseMs, signal).catch(() => undefined);
+    return !signal.aborted;
+  }
+
+  /** @returns whether the same can be tried at once, on a new file */
+  #onFailure(doing: string, error: unknown): boolean {
+    this.#warnOnce(doing, error);
+    // A full disk damages nothing: the transaction was taken back.
+    if (systemErrorCode(error) === "SQLITE_FULL") return false;
+    this.#closeFile();
+    if (isDamage(error) && this.#remakeCount < LIMITS.store.indexRemakeCount) {
+      this.#isDamaged = true;
+      return true;
+    }
+    this.#retryAtMs = this.#options.clock.nowMs() + LIMITS.store.indexRetryMs;
+    return false;
+  }
+
+  /** The same failure comes with every block; once is enough until it has worked again. */
+  #warnOnce(doing: string, error: unknown): void {
+    const message = errorMessage(error);
+    if (this.#failures.get(doing) === message) return;
+    this.#failures.set(doing, message);
+    const { layout, log } = this.#options;
+    log.warn(`cannot ${doing} the index ${layout.index}: ${message}; blocks are read without it`);
+  }
+
+  async #current(): Promise<OpenIndex | undefined> {
+    if (this.#open && (await inodeOf(this.#options.layout.index)) !== this.#open.inode) {
+      // Deleted, or set aside by another process: what is written to this file, nobody reads.
+      this.#closeFile();
+    }
+    if (this.#open || this.#closing.signal.aborted) return this.#open;
+    if (this.#options.clock.nowMs() < this.#retryAtMs) return undefined;
+    this.#opening ??= this.#openFile().finally(() => {
+      this.#opening = undefined;
+    });
+    return this.#opening;
+  }
+
+  async #openFile(): Promise<OpenIndex> {
+    const { layout, onOpened } = this.#options;
+    const present = await stat(layout.index).catch(() => undefined);
+    const isUsable = !this.#isDamaged && present?.isFile() === true;
+    if (present && !isUsable) await this.#setAside();
+    if (!isUsable) makeEmptyFile(layout.index);
+    const inode = (await inodeOf(layout.index)) ?? 0n;
+    const file = openIndexFile(layout.index, LIMITS.store.indexBusySliceMs);
+    if (this.#closing.signal.aborted) file.close();
+    this.#open = { file, inode };
+    if (file.isOpen) onOpened(file);
+    return this.#open;
+  }
+
+  /**
+   * Moves the file to quarantine/. What SQLite keeps beside it goes first, so that no new file meets an
+   * old log. A process that still has it open notices by the inode; until then it writes for nothing, and
+   * its close leaves the new file's log alone (native-notes/better-sqlite3.md, "A file that was moved").
+   */
+  async #setAside(): Promise<void> {
+    const { layout, log } = this.#options;
+    this.#isDamaged = false;
+    this.#remakeCount += 1;
+    const aside = quarantinePath(layout, "index.db");
+    for (const suffix of ["-shm", "-wal"]) await rm(layout.index + suffix, { force: true });
+    try {
+      await rename(layout.index, aside);
+      log.warn(`the index was set aside to ${aside}, and is made anew from what lies in cache/`);
+    } catch (error) {
+      if (!isAbsent(error)) throw error;
+    }
+  }
+
+  #closeFile(): void {
+    const current = this.#open;
+    this.#open = undefined;
+    try {
+      current?.file.close();
+    } catch (error) {
+      this.#options.log.debug(`closing the index: ${errorMessage(error)}`);
+    }
+  }
+}
+
+function isBusy(error: unknown): boolean {
+  const code = systemErrorCode(error) ?? "";
+  return code.startsWith("SQLITE_BUSY") || code.startsWith("SQLITE_LOCKED");
+}
+
+/** Whether the file itself is wrong, and not the disk, a lock or a permission. */
+function isDamage(error: unknown): boolean {
+  const code = systemErrorCode(error) ?? "";
+  return (
+    error instanceof OtherSchemaError ||
+    code === "SQLITE_NOTADB" ||
+    // A statement that does not fit the tables: the schema is not what its version says.
+    code === "SQLITE_ERROR" ||
+    code.startsWith("SQLITE_CORRUPT")
+  );
+}
+
+/**
+ * Makes the file for its mode: SQLite takes an empty file for a new database, and gives -wal and -shm its mode.
+ *
+ * Never on a file that is there, and in one go: closing any descriptor of a file drops all POSIX locks
+ * that the process has on it (fcntl(2)), those of SQLite included.
+ */
+function makeEmptyFile(path: string): void {
+  try {
+    closeSync(openSync(path, "wx", FILE_MODE));
+  } catch (error) {
+    if (systemErrorCode(error) !== "EEXIST") throw error;
+  }
+}
+
+async function inodeOf(path: string): Promise<bigint | undefined> {
+  try {
+    return (await stat(path, { bigint: true })).ino;
+  } catch {
+    return undefined;
+  }
+}

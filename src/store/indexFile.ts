@@ -1,0 +1,189 @@
+/**
+ * The SQLite file of the index: its schema, its settings and its statements. Synchronous, and every
+ * statement touches few rows: the thread that runs them is the one that answers the mount.
+ * What to do when it fails is decided in indexConnection.ts. The only importer of better-sqlite3.
+ */
+import { createHash } from "node:crypto";
+import Database from "better-sqlite3";
+import type { BlockHash } from "../block/hash.js";
+import type { CachedBlock } from "./evictionPolicy.js";
+
+/** Stands in `user_version`. An index of any other version is set aside and made anew. */
+const SCHEMA_VERSION = 1;
+
+/**
+ * `cached.use` is a counter, not a time: clocks of a machine jump, and a counter orders as well. Blocks
+ * found by a scan count below zero: older than anything used since. The sum is kept by triggers, since
+ * adding up half a million rows for each new block would take longer than writing it. `list_size.sum` is
+ * there because SQLite has no checksums of its own: a flipped bit would be a wrong size of a file.
+ */
+const SCHEMA = `
+  CREATE TABLE cached (
+    hash TEXT PRIMARY KEY,
+    size_bytes INTEGER NOT NULL,
+    use INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX cached_by_use ON cached (use);
+  CREATE TABLE list_size (
+    id INTEGER PRIMARY KEY,
+    digest TEXT NOT NULL UNIQUE,
+    size_bytes INTEGER NOT NULL,
+    sum TEXT NOT NULL
+  ) STRICT;
+  CREATE TABLE total (cached_bytes INTEGER NOT NULL, scanned_boot TEXT NOT NULL) STRICT;
+  INSERT INTO total VALUES (0, '');
+  CREATE TRIGGER cached_added AFTER INSERT ON cached BEGIN
+    UPDATE total SET cached_bytes = cached_bytes + new.size_bytes;
+  END;
+  CREATE TRIGGER cached_removed AFTER DELETE ON cached BEGIN
+    UPDATE total SET cached_bytes = cached_bytes - old.size_bytes;
+  END;
+  PRAGMA user_version = ${SCHEMA_VERSION};
+`;
+
+/** The file is a database, but not one this version reads. */
+export class OtherSchemaError extends Error {
+  constructor(version: unknown) {
+    super(`its schema is version ${String(version)}, not ${SCHEMA_VERSION}`);
+    this.name = "OtherSchemaError";
+  }
+}
+
+export interface IndexFile {
+  readonly isOpen: boolean;
+  /** Runs work in one transaction that holds the write lock from its start. */
+  exclusively<T>(work: () => T): T;
+  cachedBytes(): number;
+  /** The boot in which the last scan of cache/ was finished; "" where there was none. */
+  scannedBoot(): string;
+  setScannedBoot(bootId: string): void;
+  /** @returns whether there is such a row */
+  touch(hash: BlockHash): boolean;
+  add(hash: BlockHash, sizeBytes: number): void;
+  /** A block found by a scan; a row that is there stays. Higher ranks are older. */
+  addFound(hash: BlockHash, sizeBytes: number, rank: number): void;
+  remove(hash: BlockHash): void;
+  /** Removes a row unless the block was used since. */
+  removeUnused(block: CachedBlock): void;
+  leastRecentFirst(): Iterable<CachedBlock>;
+  /** The size as it was written, or undefined where a bit of its row is not as it was written. */
+  listSize(digest: string): number | undefined;
+  setListSize(digest: string, sizeBytes: number): void;
+  trimListSizes(maxCount: number): void;
+  close(): void;
+}
+
+/**
+ * Opens the file, and gives it its schema where it is empty.
+ *
+ * @param busyMs how long SQLite itself waits for another process, on the calling thread
+ * @throws OtherSchemaError, or what better-sqlite3 throws; the file is closed then
+ */
+export function openIndexFile(path: string, busyMs: number): IndexFile {
+  const db = new Database(path, { timeout: busyMs });
+  try {
+    applySettings(db);
+    applySchema(db);
+    return prepareStatements(db);
+  } catch (error) {
+    db.close();
+    throw error;
+  }
+}
+
+function applySettings(db: Database.Database): void {
+  // Readers and the writer do not wait for each other: a mount reads on while a get writes.
+  db.pragma("journal_mode = WAL");
+  // No fsync a transaction, but one a checkpoint, each 1000 pages, about 250 cached blocks. A power cut may
+  // lose the last transactions, never the order; a new boot means a new scan.
+  db.pragma("synchronous = NORMAL");
+  // Memory-mapped reads of a failing disk would end the process with SIGBUS instead of an error.
+  db.pragma("mmap_size = 0");
+  // A long reader can make the log grow; after the next checkpoint the file is cut to this.
+  db.pragma("journal_size_limit = 4194304");
+  // Damage in a page shows as an error at its first use, not as odd rows.
+  db.pragma("cell_size_check = ON");
+  // Few rows are hot; the memory belongs to the blocks. In KiB, when negative.
+  db.pragma("cache_size = -2048");
+}
+
+function applySchema(db: Database.Database): void {
+  const version = (): unknown => db.pragma("user_version", { simple: true });
+  if (version() === SCHEMA_VERSION) return;
+  const create = db.transaction(() => {
+    // Two processes that open a new store come here at the same time; the second finds it done.
+    if (version() === SCHEMA_VERSION) return;
+    const tableCount = db
+      .prepare<[], { n: number }>("SELECT count(*) AS n FROM sqlite_schema")
+      .get();
+    if (version() !== 0 || tableCount?.n !== 0) throw new OtherSchemaError(version());
+    db.exec(SCHEMA);
+  });
+  create.immediate();
+}
+
+/** Preparing them all at once shows a missing table here and not at some later read. */
+function prepareStatements(db: Database.Database): IndexFile {
+  const total = db.prepare<[], { cached_bytes: number; scanned_boot: string }>(
+    "SELECT cached_bytes, scanned_boot FROM total",
+  );
+  const setScanned = db.prepare<[string]>("UPDATE total SET scanned_boot = ?");
+  const touch = db.prepare<[string]>(
+    "UPDATE cached SET use = (SELECT max(0, max(use)) + 1 FROM cached) WHERE hash = ?",
+  );
+  const add = db.prepare<[string, number]>(
+    `INSERT INTO cached (hash, size_bytes, use)
+     VALUES (?, ?, (SELECT coalesce(max(0, max(use)), 0) + 1 FROM cached)) ON CONFLICT DO NOTHING`,
+  );
+  const addFound = db.prepare<[string, number, number]>(
+    "INSERT INTO cached (hash, size_bytes, use) VALUES (?, ?, -?) ON CONFLICT DO NOTHING",
+  );
+  const remove = db.prepare<[string]>("DELETE FROM cached WHERE hash = ?");
+  const removeUnused = db.prepare<[string, number]>(
+    "DELETE FROM cached WHERE hash = ? AND use = ?",
+  );
+  const oldest = db.prepare<[], { hash: BlockHash; sizeBytes: number; use: number }>(
+    "SELECT hash, size_bytes AS sizeBytes, use FROM cached ORDER BY use",
+  );
+  const listSize = db.prepare<[string], { size_bytes: number; sum: string }>(
+    "SELECT size_bytes, sum FROM list_size WHERE digest = ?",
+  );
+  const setListSize = db.prepare<[string, number, string]>(
+    `INSERT INTO list_size (digest, size_bytes, sum) VALUES (?, ?, ?)
+     ON CONFLICT (digest) DO UPDATE SET size_bytes = excluded.size_bytes, sum = excluded.sum`,
+  );
+  const trimListSizes = db.prepare<[number]>(
+    "DELETE FROM list_size WHERE id <= (SELECT max(id) FROM list_size) - ?",
+  );
+  return {
+    get isOpen() {
+      return db.open;
+    },
+    exclusively: (work) => db.transaction(work).immediate(),
+    cachedBytes: () => total.get()?.cached_bytes ?? 0,
+    scannedBoot: () => total.get()?.scanned_boot ?? "",
+    setScannedBoot: (bootId) => void setScanned.run(bootId),
+    touch: (hash) => touch.run(hash).changes > 0,
+    add: (hash, sizeBytes) => void add.run(hash, sizeBytes),
+    addFound: (hash, sizeBytes, rank) => void addFound.run(hash, sizeBytes, rank),
+    remove: (hash) => void remove.run(hash),
+    removeUnused: (block) => void removeUnused.run(block.hash, block.use),
+    // A generator: from the call of iterate() on the connection takes no other statement until the iterator
+    // is ended, and one that nobody starts is never ended.
+    *leastRecentFirst() {
+      yield* oldest.iterate();
+    },
+    listSize: (digest) => {
+      const row = listSize.get(digest);
+      return row && row.sum === sizeSum(digest, row.size_bytes) ? row.size_bytes : undefined;
+    },
+    setListSize: (digest, sizeBytes) =>
+      void setListSize.run(digest, sizeBytes, sizeSum(digest, sizeBytes)),
+    trimListSizes: (maxCount) => void trimListSizes.run(maxCount),
+    close: () => void db.close(),
+  };
+}
+
+function sizeSum(digest: string, sizeBytes: number): string {
+  return createHash("sha256").update(`${digest} ${sizeBytes}`).digest("hex").slice(0, 16);
+}

@@ -1,0 +1,160 @@
+/**
+ * A store on disk, joined from its pieces. It owns their lifetime: what was started is ended by `close`.
+ * Every method is safe beside every other one, in this process and in others.
+ */
+import { randomUUID } from "node:crypto";
+import { readFile, stat } from "node:fs/promises";
+import type { Clock } from "../core/clock.js";
+import { errorMessage } from "../core/errors.js";
+import { LIMITS } from "../core/limits.js";
+import type { Logger } from "../core/log.js";
+import type { BlockHash } from "../block/hash.js";
+import type { BlockPlace, BlockStore, SizeMemory } from "../block/ports.js";
+import type { VerifiedBlock } from "../block/verify.js";
+import { createBlockCacher } from "./cacheBlocks.js";
+import { diskBytes } from "./evictionPolicy.js";
+import { createBlockFinder } from "./findBlocks.js";
+import { createBlockKeeper } from "./keepBlocks.js";
+import { blockPath, placeFolder, storeLayout, type StoreLayout } from "./layout.js";
+import { listHashes } from "./listBlocks.js";
+import { createOpenCalls } from "./openCalls.js";
+import { openReadOnlyStore } from "./readOnlyStore.js";
+import { scanCache } from "./scanCache.js";
+import { orStoreError } from "./storeError.js";
+import { prepareFolders } from "./storeFolders.js";
+import { StoreIndex } from "./storeIndex.js";
+import { summarize, type StoreSummary } from "./summary.js";
+import { openTempFiles } from "./tempFiles.js";
+
+export interface StoreOptions {
+  /** Made where it does not exist, mode 0700. */
+  readonly path: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** What cache/ may take of the disk; LIMITS.store.cacheQuotaBytes unless said otherwise. 0: nothing is cached. */
+  readonly cacheQuotaBytes?: number | undefined;
+  /** Nothing is made, moved or removed, and no index is opened; what writes throws ERR_PSYNC_STORE. */
+  readonly readOnly?: boolean | undefined;
+}
+
+export interface Store {
+  readonly path: string;
+  readonly blocks: BlockStore;
+  readonly sizes: SizeMemory;
+  /** The names in a place, in no order; nothing is said of the bytes. */
+  list(place: BlockPlace): AsyncIterable<BlockHash>;
+  /** Counts what is there; one stat a block. */
+  summary(signal: AbortSignal): Promise<StoreSummary>;
+  /** Waits for what runs, writes what waits, and closes the index. The same as `blocks.close`. */
+  close(): Promise<void>;
+}
+
+/**
+ * Opens a store, and makes what is missing of it.
+ *
+ * @throws ERR_PSYNC_STORE the path is no folder, holds something else, or cannot be written
+ * Cost: a few milliseconds, whatever the store holds; an index that was lost is made anew behind it.
+ */
+export async function openStore(options: StoreOptions): Promise<Store> {
+  const { path, clock, log, readOnly = false } = options;
+  const cacheQuotaBytes = options.cacheQuotaBytes ?? LIMITS.store.cacheQuotaBytes;
+  const layout = storeLayout(path);
+  if (readOnly) return openReadOnlyStore({ layout, log, cacheQuotaBytes });
+
+  await prepareFolders(layout);
+  const temp = await orStoreError("write in", layout.tmp, () => openTempFiles(layout.tmp, log));
+  const finder = createBlockFinder({ layout, log, readOnly });
+  const calls = createOpenCalls(path);
+  const closing = new AbortController();
+  let scans: Promise<void> = Promise.resolve();
+  const index = await StoreIndex.open({
+    layout,
+    clock,
+    log,
+    bootId: await readBootId(),
+    sizeOfCached: (hash) => sizeOfCached(layout, hash),
+    onIncomplete: (incomplete) => {
+      scans = scans.then(() => scanBehind(incomplete, layout, log, closing.signal));
+    },
+  });
+  const keeper = createBlockKeeper({
+    layout,
+    temp,
+    finder,
+    log,
+    onUncached: (hashes) => {
+      index.noteGone(hashes);
+    },
+  });
+  const cache = createBlockCacher({
+    layout,
+    temp,
+    finder,
+    index,
+    log,
+    quotaBytes: cacheQuotaBytes,
+    signal: closing.signal,
+  });
+
+  const read = async (hash: BlockHash): Promise<VerifiedBlock | undefined> => {
+    const found = await finder.read(hash);
+    if (found?.place === "cached") index.noteUse(hash);
+    return found?.block;
+  };
+
+  const shutDown = async (): Promise<void> => {
+    await calls.end();
+    closing.abort(new Error(`the store ${path} is closed`));
+    await scans;
+    await index.close();
+  };
+  let closed: Promise<void> | undefined;
+  const close = (): Promise<void> => (closed ??= shutDown());
+
+  return {
+    path,
+    blocks: {
+      find: (hash) => calls.run(() => finder.find(hash)),
+      read: (hash) => calls.run(() => read(hash)),
+      keep: (blocks) => calls.run(() => keeper.keep(blocks)),
+      pin: (hash) => calls.run(() => keeper.pin(hash)),
+      cache: (block) => calls.run(() => cache(block)),
+      close,
+    },
+    sizes: index,
+    list: (place) => listHashes(placeFolder(layout, place)),
+    summary: (signal) => summarize({ layout, cacheQuotaBytes, signal }),
+    close,
+  };
+}
+
+async function scanBehind(
+  index: StoreIndex,
+  layout: StoreLayout,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await scanCache({ layout, index, signal });
+  } catch (error) {
+    // The next start tries again; until then what is unknown is not evicted, unless it is used.
+    if (!signal.aborted) log.warn(`cannot scan ${layout.cache}: ${errorMessage(error)}`);
+  }
+}
+
+/** Identifies this boot (random(4)); where it cannot be read, every start scans once. */
+async function readBootId(): Promise<string> {
+  try {
+    return (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
+  } catch {
+    return randomUUID();
+  }
+}
+
+async function sizeOfCached(layout: StoreLayout, hash: BlockHash): Promise<number | undefined> {
+  try {
+    return diskBytes((await stat(blockPath(layout, "cached", hash))).size);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,48 @@
+/** A store that is only looked at: on a read-only disk, or another user's. Changes nothing, opens no index. */
+import { PsyncError } from "../core/errors.js";
+import type { Logger } from "../core/log.js";
+import { createBlockFinder } from "./findBlocks.js";
+import { placeFolder, type StoreLayout } from "./layout.js";
+import { listHashes } from "./listBlocks.js";
+import { createOpenCalls } from "./openCalls.js";
+import type { Store } from "./openStore.js";
+import { assertStore } from "./storeFolders.js";
+import { summarize } from "./summary.js";
+
+export interface ReadOnlyStoreOptions {
+  readonly layout: StoreLayout;
+  readonly log: Logger;
+  readonly cacheQuotaBytes: number;
+}
+
+/** @throws ERR_PSYNC_STORE the path is not a store, or cannot be looked at */
+export async function openReadOnlyStore(options: ReadOnlyStoreOptions): Promise<Store> {
+  const { layout, log, cacheQuotaBytes } = options;
+  await assertStore(layout.path);
+  const finder = createBlockFinder({ layout, log, readOnly: true });
+  const calls = createOpenCalls(layout.path);
+  const sizes = new Map<string, number>();
+  const refuse = (): Promise<never> =>
+    Promise.reject(
+      new PsyncError("ERR_PSYNC_STORE", `the store ${layout.path} is open for reading only`),
+    );
+  const close = (): Promise<void> => calls.end();
+  return {
+    path: layout.path,
+    blocks: {
+      find: (hash) => calls.run(() => finder.find(hash)),
+      read: (hash) => calls.run(async () => (await finder.read(hash))?.block),
+      keep: refuse,
+      pin: refuse,
+      cache: refuse,
+      close,
+    },
+    sizes: {
+      get: (digest) => sizes.get(digest),
+      set: (digest, sizeBytes) => void sizes.set(digest, sizeBytes),
+    },
+    list: (place) => listHashes(placeFolder(layout, place)),
+    summary: (signal) => summarize({ layout, cacheQuotaBytes, signal }),
+    close,
+  };
+}

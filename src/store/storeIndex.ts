@@ -1,0 +1,240 @@
+/**
+ * The index as the store uses it: what is cached, in which order it was used, and learned list sizes.
+ * No method throws: an index that fails costs order and space, never a read.
+ *
+ * Uses and sizes are collected and written together, not a row a read.
+ */
+import type { Clock } from "../core/clock.js";
+import { LIMITS } from "../core/limits.js";
+import type { Logger } from "../core/log.js";
+import type { BlockHash } from "../block/hash.js";
+import type { SizeMemory } from "../block/ports.js";
+import { allowedBytes, planRoom, type CachedBlock, type DiskState } from "./evictionPolicy.js";
+import { IndexConnection } from "./indexConnection.js";
+import type { IndexFile } from "./indexFile.js";
+import type { StoreLayout } from "./layout.js";
+
+export interface FoundFile {
+  readonly hash: BlockHash;
+  /** What the file takes of the disk. */
+  readonly sizeBytes: number;
+}
+
+/** What has to happen before a block may be written to cache/. */
+export type Reservation =
+  | { readonly kind: "reserved" }
+  /** These go first: remove their files, `forget` them, and ask again. */
+  | { readonly kind: "evict"; readonly blocks: readonly CachedBlock[] }
+  | { readonly kind: "no room" }
+  /** The index does not answer: nothing is known of what is cached. */
+  | { readonly kind: "unknown" };
+
+export interface StoreIndexOptions {
+  readonly layout: StoreLayout;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Identifies the boot of the machine: after another one the last transactions may be missing. */
+  readonly bootId: string;
+  /** What a cached block's file takes of the disk, or undefined where there is none. */
+  readonly sizeOfCached: (hash: BlockHash) => Promise<number | undefined>;
+  /** Called whenever an index was opened that does not know what cache/ holds. */
+  readonly onIncomplete: (index: StoreIndex) => void;
+}
+
+export class StoreIndex implements SizeMemory {
+  readonly #options: StoreIndexOptions;
+  readonly #connection: IndexConnection;
+  readonly #uses = new Set<BlockHash>();
+  readonly #gone = new Set<BlockHash>();
+  readonly #sizes = new Map<string, number>();
+  #isClosed = false;
+  #cancelFlush: (() => void) | undefined;
+  #flushing: Promise<void> = Promise.resolve();
+
+  private constructor(options: StoreIndexOptions) {
+    const { layout, clock, log, bootId, onIncomplete } = options;
+    this.#options = options;
+    this.#connection = new IndexConnection({
+      layout,
+      clock,
+      log,
+      onOpened: (file) => {
+        if (file.scannedBoot() !== bootId) onIncomplete(this);
+      },
+    });
+  }
+
+  /** Opens the index, or makes it. Waits for another process at most LIMITS.store.indexBusyMs. */
+  static async open(options: StoreIndexOptions): Promise<StoreIndex> {
+    const index = new StoreIndex(options);
+    await index.#connection.run("open", () => undefined);
+    return index;
+  }
+
+  get(digest: string): number | undefined {
+    return (
+      this.#sizes.get(digest) ?? this.#connection.runNow("read", (file) => file.listSize(digest))
+    );
+  }
+
+  set(digest: string, sizeBytes: number): void {
+    this.#sizes.set(digest, sizeBytes);
+    dropOldest(this.#sizes);
+    this.#scheduleFlush();
+  }
+
+  /** Notes that a cached block was used. Cost: none now; a row in the next flush. */
+  noteUse(hash: BlockHash): void {
+    // Again at the end: the order of the set is the order of use.
+    this.#uses.delete(hash);
+    this.#uses.add(hash);
+    this.#gone.delete(hash);
+    dropOldest(this.#uses);
+    this.#scheduleFlush();
+  }
+
+  /** Notes that blocks have left cache/. */
+  noteGone(hashes: readonly BlockHash[]): void {
+    for (const hash of hashes) {
+      this.#uses.delete(hash);
+      this.#gone.add(hash);
+      dropOldest(this.#gone);
+    }
+    this.#scheduleFlush();
+  }
+
+  /**
+   * Counts a block as cached before its file is written, so that the sum is never less than what lies there,
+   * whichever process adds it up and whenever one of them dies.
+   *
+   * Cost: one write transaction, under 1 ms without contention, on this thread.
+   */
+  async reserve(block: FoundFile, disk: DiskState): Promise<Reservation> {
+    const written = await this.#writeWith("reserve room in", (file): Reservation => {
+      if (file.touch(block.hash)) return { kind: "reserved" };
+      const cachedBytes = file.cachedBytes();
+      const plan = planRoom({
+        cachedBytes,
+        incomingBytes: block.sizeBytes,
+        allowedBytes: allowedBytes(disk, cachedBytes),
+        evictToFraction: LIMITS.store.evictToFraction,
+        leastRecentFirst: file.leastRecentFirst(),
+      });
+      if (plan.evict.length > 0) return { kind: "evict", blocks: plan.evict };
+      if (!plan.fits) return { kind: "no room" };
+      file.add(block.hash, block.sizeBytes);
+      return { kind: "reserved" };
+    });
+    return written ?? { kind: "unknown" };
+  }
+
+  /** Takes removed blocks out of the sum, except those that were used or cached again since. */
+  async forget(blocks: readonly CachedBlock[]): Promise<void> {
+    await this.#connection.run("forget blocks in", (file) => {
+      file.exclusively(() => {
+        for (const block of blocks) file.removeUnused(block);
+      });
+    });
+  }
+
+  /**
+   * Adds blocks that a scan found; those the index knows stay as they are.
+   *
+   * @param firstRank integer ≥ 1, rank of the first; each next one counts as older
+   */
+  async addFound(files: readonly FoundFile[], firstRank: number): Promise<void> {
+    await this.#connection.run("add found blocks to", (file) => {
+      file.exclusively(() => {
+        files.forEach(({ hash, sizeBytes }, i) => {
+          file.addFound(hash, sizeBytes, firstRank + i);
+        });
+      });
+    });
+  }
+
+  async markScanned(): Promise<void> {
+    await this.#connection.run("note the scan in", (file) => {
+      file.setScannedBoot(this.#options.bootId);
+    });
+  }
+
+  /** What the index adds up for cache/, or undefined where it does not answer. */
+  cachedBytes(): Promise<number | undefined> {
+    return this.#connection.run("read", (file) => file.cachedBytes());
+  }
+
+  /** Writes what waits. */
+  flush(): Promise<void> {
+    this.#cancelFlush?.();
+    this.#cancelFlush = undefined;
+    this.#flushing = this.#flushing.then(async () => {
+      if (this.#uses.size + this.#gone.size + this.#sizes.size > 0) {
+        await this.#writeWith("write to", () => undefined);
+      }
+    });
+    return this.#flushing;
+  }
+
+  /** Writes what waits, for at most LIMITS.store.indexBusyMs, and closes the file. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.flush();
+    this.#connection.close();
+  }
+
+  #scheduleFlush(): void {
+    if (this.#isClosed) return;
+    this.#cancelFlush ??= this.#options.clock.after(LIMITS.store.indexFlushMs, () => {
+      void this.flush();
+    });
+  }
+
+  /** Writes what waits and whatever else, in one transaction. */
+  async #writeWith<T>(doing: string, work: (file: IndexFile) => T): Promise<T | undefined> {
+    const written = await this.#connection.run(doing, (file) => {
+      const result = file.exclusively(() => {
+        const unknown = this.#writePending(file);
+        return { unknown, value: work(file) };
+      });
+      // In the same turn as the commit: nothing has been added that was not written.
+      this.#uses.clear();
+      this.#gone.clear();
+      this.#sizes.clear();
+      return result;
+    });
+    if (written && written.unknown.length > 0) await this.#addUnknown(written.unknown);
+    return written?.value;
+  }
+
+  /** @returns used blocks that have no row */
+  #writePending(file: IndexFile): readonly BlockHash[] {
+    for (const hash of this.#gone) file.remove(hash);
+    const unknown: BlockHash[] = [];
+    for (const hash of this.#uses) if (!file.touch(hash)) unknown.push(hash);
+    for (const [digest, sizeBytes] of this.#sizes) file.setListSize(digest, sizeBytes);
+    if (this.#sizes.size > 0) file.trimListSizes(LIMITS.store.maxListSizes);
+    return unknown;
+  }
+
+  /** A used block without a row was evicted since, or was written while the index did not answer. */
+  async #addUnknown(hashes: readonly BlockHash[]): Promise<void> {
+    const found: FoundFile[] = [];
+    for (const hash of hashes) {
+      const sizeBytes = await this.#options.sizeOfCached(hash);
+      if (sizeBytes !== undefined) found.push({ hash, sizeBytes });
+    }
+    if (found.length === 0) return;
+    await this.#connection.run("add used blocks to", (file) => {
+      file.exclusively(() => {
+        for (const { hash, sizeBytes } of found) file.add(hash, sizeBytes);
+      });
+    });
+  }
+}
+
+/** Cost: none but for the one that is dropped, since a collection yields its keys in order. */
+function dropOldest(collection: Set<unknown> | Map<unknown, unknown>): void {
+  if (collection.size <= LIMITS.store.maxPendingRows) return;
+  const [oldest] = collection.keys();
+  collection.delete(oldest);
+}

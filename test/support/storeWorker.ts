@@ -1,0 +1,52 @@
+/** A process of its own over a store, told by its arguments what to do: `fill`, `keep`, `keep twice` or `pin`. */
+import { systemClock } from "../../src/core/clock.js";
+import { errorMessage } from "../../src/core/errors.js";
+import { silentLogger } from "../../src/core/log.js";
+import { openStore } from "../../src/store/openStore.js";
+import { makeBlock } from "./storeFixtures.js";
+
+const [task = "", path = "", firstText = "0", countText = "0", quotaText = "0"] =
+  process.argv.slice(2);
+const [first, count, quotaBytes] = [firstText, countText, quotaText].map(Number);
+
+async function main(): Promise<void> {
+  const store = await openStore({
+    path,
+    clock: systemClock,
+    log: silentLogger,
+    ...(quotaText === "0" ? {} : { cacheQuotaBytes: quotaBytes }),
+  });
+  const blocks = Array.from({ length: count ?? 0 }, (_, i) => makeBlock((first ?? 0) + i, 16_384));
+  switch (task) {
+    case "fill":
+      // Every block twice, and some of the other process's: they read and evict one another's.
+      for (const block of [...blocks, ...blocks]) {
+        await store.blocks.cache(block);
+        await store.blocks.read(block.hash);
+      }
+      break;
+    case "keep":
+      await store.blocks.keep(blocks);
+      break;
+    case "keep twice": {
+      await store.blocks.keep(blocks).catch((error: unknown) => {
+        process.stdout.write(`first: ${errorMessage(error)}\n`);
+      });
+      await store.blocks.keep(blocks).catch((error: unknown) => {
+        process.stdout.write(`second: ${errorMessage(error)}\n`);
+      });
+      break;
+    }
+    case "pin":
+      for (const block of blocks) {
+        await store.blocks.cache(block);
+        await store.blocks.pin(block.hash);
+      }
+      break;
+    default:
+      throw new Error(`no such task: ${task}`);
+  }
+  await store.close();
+}
+
+await main();

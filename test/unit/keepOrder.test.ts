@@ -1,0 +1,95 @@
+/** What is said to be kept has been synced, in the order that a power cut asks for. */
+import assert from "node:assert/strict";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import { fileURLToPath } from "node:url";
+import { hasStrace, makeBlock, makeTempFolder } from "../support/storeFixtures.js";
+import { straced, type SystemCall } from "../support/straced.js";
+
+const WORKER = fileURLToPath(new URL("../support/storeWorker.js", import.meta.url));
+const SYNCS = ["fdatasync", "fsync", "rename"];
+const node = (task: string, path: string, count: number): readonly string[] => [
+  process.execPath,
+  ...[WORKER, task, path, "0", String(count)],
+];
+
+/** The only call of that name whose arguments hold the text. */
+function only(calls: readonly SystemCall[], name: string, text: string): SystemCall {
+  const found = calls.filter((call) => call.name === name && call.args.includes(text));
+  assert.equal(found.length, 1, `${name} of ${text}: ${found.length} times`);
+  return found[0] as SystemCall;
+}
+
+function assertOrder(...calls: readonly SystemCall[]): void {
+  for (const [i, call] of calls.entries()) {
+    assert.match(call.result, /^0/, `${call.name}(${call.args})`);
+    const before = calls[i - 1];
+    if (before)
+      assert.ok(before.end < call.begin, `${before.name} ends before ${call.name} begins`);
+  }
+}
+
+describe("keeping blocks", { skip: hasStrace ? false : "there is no strace" }, () => {
+  it("syncs each file, renames it, and syncs the folder once a batch", async (t) => {
+    const folder = await makeTempFolder(t);
+    const path = join(folder, "store");
+    const { calls } = await straced(folder, SYNCS, node("keep", path, 5));
+    const folderSync = only(calls, "fsync", `<${join(path, "blocks")}>`);
+    for (let i = 0; i < 5; i += 1) {
+      const rename = only(calls, "rename", join(path, "blocks", makeBlock(i, 16_384).hash));
+      const temp = /^"([^"]+)"/.exec(rename.args)?.[1] ?? "";
+      assert.ok(temp.startsWith(join(path, "tmp/")));
+      assertOrder(only(calls, "fdatasync", `<${temp}>`), rename, folderSync);
+    }
+  });
+
+  it("syncs what is kept already, since somebody else may have put it there", async (t) => {
+    const folder = await makeTempFolder(t);
+    const path = join(folder, "store");
+    const { calls } = await straced(folder, SYNCS, node("keep twice", path, 1));
+    const kept = join(path, "blocks", makeBlock(0, 16_384).hash);
+    const folderSyncs = calls.filter(
+      (call) => call.name === "fsync" && call.args.includes(`<${join(path, "blocks")}>`),
+    );
+    const [first, second] = folderSyncs;
+    assert.ok(first && second && folderSyncs.length === 2);
+    assertOrder(only(calls, "rename", kept), first, only(calls, "fdatasync", `<${kept}>`), second);
+  });
+
+  it("pins by a sync, a rename, and a sync of both folders", async (t) => {
+    const folder = await makeTempFolder(t);
+    const path = join(folder, "store");
+    const { calls } = await straced(folder, SYNCS, node("pin", path, 1));
+    const { hash } = makeBlock(0, 16_384);
+    const cached = join(path, "cache", hash);
+    assertOrder(
+      only(calls, "fdatasync", `<${cached}>`),
+      only(calls, "rename", join(path, "blocks", hash)),
+      only(calls, "fsync", `<${join(path, "blocks")}>`),
+      only(calls, "fsync", `<${join(path, "cache")}>`),
+    );
+  });
+
+  it("leaves nothing behind when a file cannot be synced", async (t) => {
+    const folder = await makeTempFolder(t);
+    const path = join(folder, "store");
+    const fault = ["-e", "inject=fdatasync:error=EIO"];
+    const { stdout } = await straced(folder, SYNCS, node("keep twice", path, 3), fault);
+    assert.match(stdout, /first: cannot write .*: the disk reports an error \(EIO\)\n/);
+    assert.match(stdout, /second: cannot write .*: the disk reports an error \(EIO\)\n/);
+    assert.deepEqual(await readdir(join(path, "blocks")), []);
+    assert.deepEqual(await readdir(join(path, "tmp")), []);
+  });
+
+  it("never tries a failed sync of the folder again until it succeeds", async (t) => {
+    const folder = await makeTempFolder(t);
+    const path = join(folder, "store");
+    const fault = ["-P", join(path, "blocks"), "-e", "inject=fsync:error=EIO"];
+    const { stdout, calls } = await straced(folder, SYNCS, node("keep twice", path, 2), fault);
+    assert.match(stdout, /first: cannot sync .*blocks: the disk reports an error \(EIO\)\n/);
+    assert.match(stdout, /second: nothing more is kept in .* by this process: cannot sync/);
+    assert.equal(calls.filter(({ name }) => name === "fsync").length, 1);
+    assert.equal((await readdir(join(path, "blocks"))).length, 2);
+  });
+});

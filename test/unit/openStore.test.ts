@@ -1,0 +1,181 @@
+/** What can be a store, what cannot, and what a full or read-only disk does. */
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { chmod, chown, mkdir, mkdtemp, readdir, rmdir, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, it, type TestContext } from "node:test";
+import { promisify } from "node:util";
+import { systemClock } from "../../src/core/clock.js";
+import { ERROR_TABLE, isPsyncError, type PsyncError } from "../../src/core/errors.js";
+import { silentLogger } from "../../src/core/log.js";
+import { openStore } from "../../src/store/openStore.js";
+import { isRoot, makeBlock, makeTempFolder, openTestStore } from "../support/storeFixtures.js";
+
+const run = promisify(execFile);
+const open = (path: string) => openStore({ path, clock: systemClock, log: silentLogger });
+
+async function storeErrorOf(work: Promise<unknown>): Promise<PsyncError> {
+  try {
+    await work;
+  } catch (error) {
+    if (!isPsyncError(error, "ERR_PSYNC_STORE")) throw error;
+    assert.ok(error.hint, `a hint: ${error.message}`);
+    assert.equal(ERROR_TABLE[error.code].exitCode, 7);
+    return error;
+  }
+  throw new Error("nothing was thrown");
+}
+
+/** A tmpfs of 8 MiB, or undefined where one cannot be mounted. */
+async function mountSmallDisk(t: TestContext): Promise<string | undefined> {
+  const path = await mkdtemp(join(tmpdir(), "psync-store-"));
+  let isMounted = false;
+  t.after(async () => {
+    // Lazy, since the store is closed by a later hook.
+    if (isMounted) await run("umount", ["--lazy", path]);
+    await rmdir(path);
+  });
+  if (!isRoot) return undefined;
+  try {
+    await run("mount", ["-t", "tmpfs", "-o", "size=8m,mode=700", "psync-test", path]);
+    isMounted = true;
+    return path;
+  } catch {
+    return undefined;
+  }
+}
+
+describe("openStore", () => {
+  it("makes what is missing, and leaves the mode of what is there", async (t) => {
+    const path = join(await makeTempFolder(t), "a", "store");
+    await mkdir(join(path, "blocks"), { recursive: true, mode: 0o755 });
+    await chmod(join(path, "blocks"), 0o755);
+    await openTestStore(t, path);
+    assert.equal((await stat(join(path, "blocks"))).mode & 0o777, 0o755);
+    for (const name of ["cache", "tmp", "quarantine", "log"]) {
+      assert.equal((await stat(join(path, name))).mode & 0o777, 0o700);
+    }
+  });
+
+  it("refuses a path that is a file", async (t) => {
+    const path = join(await makeTempFolder(t), "file");
+    await writeFile(path, "");
+    assert.match((await storeErrorOf(open(path))).message, /is not a folder/);
+    assert.match((await storeErrorOf(open(join(path, "below")))).message, /not a folder/);
+  });
+
+  it("refuses a folder with other files, and puts nothing in it", async (t) => {
+    const path = await makeTempFolder(t);
+    await writeFile(join(path, "thesis.tex"), "");
+    assert.match((await storeErrorOf(open(path))).message, /is not a store/);
+    assert.deepEqual(await readdir(path), ["thesis.tex"]);
+  });
+
+  it("refuses a store in which a file stands in the place of a folder", async (t) => {
+    const path = await makeTempFolder(t);
+    await writeFile(join(path, "blocks"), "");
+    assert.match((await storeErrorOf(open(path))).message, /blocks is not a folder/);
+  });
+
+  it("takes a folder that holds only a config, or the blocks of the original psync", async (t) => {
+    const path = await makeTempFolder(t);
+    await writeFile(join(path, "config.json"), "{}");
+    await openTestStore(t, path);
+  });
+
+  it("opened for reading only refuses what is not there", async (t) => {
+    const path = join(await makeTempFolder(t), "none");
+    const reading = openStore({ path, clock: systemClock, log: silentLogger, readOnly: true });
+    await storeErrorOf(reading);
+  });
+
+  it("says what it holds", async (t) => {
+    const path = await makeTempFolder(t);
+    const store = await openTestStore(t, path);
+    await store.blocks.keep([makeBlock(1, 100), makeBlock(2, 200)]);
+    await store.blocks.cache(makeBlock(3, 50));
+    await writeFile(join(path, "blocks", "index.html"), "of a web server");
+    const summary = await store.summary(new AbortController().signal);
+    assert.deepEqual(summary.kept, { blockCount: 2, sizeBytes: 300 });
+    assert.deepEqual(summary.cached, { blockCount: 1, sizeBytes: 50 });
+    const names: string[] = [];
+    for await (const hash of store.list("kept")) names.push(hash);
+    assert.deepEqual(names.sort(), [makeBlock(1, 100).hash, makeBlock(2, 200).hash].sort());
+  });
+
+  it("refuses calls once it is closed", async (t) => {
+    const store = await openTestStore(t, await makeTempFolder(t));
+    await store.close();
+    await assert.rejects(store.blocks.read(makeBlock(1).hash), (error) =>
+      isPsyncError(error, "ERR_PSYNC_STORE"),
+    );
+  });
+
+  it("refuses a folder it may not write in", async (t) => {
+    const path = await makeTempFolder(t);
+    if (!isRoot) {
+      await chmod(path, 0o500);
+      assert.match((await storeErrorOf(open(path))).message, /permission is denied/);
+      return;
+    }
+    await chown(path, 65_534, 65_534);
+    await chmod(path, 0o500);
+    process.seteuid?.(65_534);
+    try {
+      assert.match((await storeErrorOf(open(path))).message, /permission is denied/);
+    } finally {
+      process.seteuid?.(0);
+    }
+  });
+
+  it("refuses a disk that is mounted read-only, and reads from it when told so", async (t) => {
+    const path = await mountSmallDisk(t);
+    if (path === undefined) {
+      t.skip("needs root, to mount a tmpfs");
+      return;
+    }
+    const store = await openTestStore(t, path);
+    await store.blocks.keep([makeBlock(1)]);
+    await store.close();
+    await run("mount", ["-o", "remount,ro", path]);
+    assert.match((await storeErrorOf(open(path))).message, /read-only \(EROFS\)/);
+    const reader = await openTestStore(t, path, { readOnly: true });
+    assert.ok(await reader.blocks.read(makeBlock(1).hash));
+  });
+
+  it("on a full disk keeps what was finished, and leaves no temp files", async (t) => {
+    const path = await mountSmallDisk(t);
+    if (path === undefined) {
+      t.skip("needs root, to mount a tmpfs");
+      return;
+    }
+    const store = await openTestStore(t, path);
+    const blocks = Array.from({ length: 10 }, (_, i) => makeBlock(i, 1_000_000));
+    await store.blocks.keep(blocks.slice(0, 3));
+    const error = await storeErrorOf(store.blocks.keep(blocks.slice(3)));
+    assert.match(error.message, /^cannot write .*tmp.*: no space is left on the disk \(ENOSPC\)$/);
+    assert.deepEqual(await readdir(join(path, "tmp")), []);
+    for (const block of blocks.slice(0, 3)) assert.ok(await store.blocks.read(block.hash));
+    const names = await readdir(join(path, "blocks"));
+    for (const name of names)
+      assert.equal((await stat(join(path, "blocks", name))).size, 1_000_000);
+
+    // The cache gives way before the disk is full, and is no error.
+    await store.blocks.cache(makeBlock(50, 1_000_000));
+    assert.deepEqual(await readdir(join(path, "cache")), []);
+  });
+
+  it("gives up cached blocks for the disk's free space before the quota is reached", async (t) => {
+    const path = await mountSmallDisk(t);
+    if (path === undefined) {
+      t.skip("needs root, to mount a tmpfs");
+      return;
+    }
+    const store = await openTestStore(t, path);
+    const blocks = Array.from({ length: 40 }, (_, i) => makeBlock(i, 262_144));
+    for (const block of blocks) await store.blocks.cache(block);
+    assert.ok(await store.blocks.read(makeBlock(39, 262_144).hash));
+    assert.equal(await store.blocks.find(makeBlock(0, 262_144).hash), undefined);
+  });
+});
