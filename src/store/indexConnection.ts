@@ -3,8 +3,8 @@
  * made anew, what is locked is waited for in short turns, what cannot be opened is left alone for a while.
  * Knows nothing of what is in the tables.
  */
-import { closeSync, openSync } from "node:fs";
-import { rename, rm, stat } from "node:fs/promises";
+import { closeSync, openSync, renameSync, rmSync, statSync } from "node:fs";
+import { stat } from "node:fs/promises";
 import { pause } from "../core/abort.js";
 import type { Clock } from "../core/clock.js";
 import { errorMessage, systemErrorCode } from "../core/errors.js";
@@ -12,7 +12,6 @@ import { LIMITS } from "../core/limits.js";
 import type { Logger } from "../core/log.js";
 import { openIndexFile, OtherSchemaError, type IndexFile } from "./indexFile.js";
 import { FILE_MODE, quarantinePath, type StoreLayout } from "./layout.js";
-import { isAbsent } from "./storeError.js";
 
 export interface IndexConnectionOptions {
   readonly layout: StoreLayout;
@@ -33,8 +32,9 @@ export class IndexConnection {
   /** The last message logged for each thing that is done, until it works again. */
   readonly #failures = new Map<string, string>();
   #open: OpenIndex | undefined;
-  #opening: Promise<OpenIndex> | undefined;
-  #isDamaged = false;
+  /** The file that was opened last, and the one that was found damaged, by their inodes. */
+  #lastInode: bigint | undefined;
+  #damagedInode: bigint | undefined;
   #remakeCount = 0;
   #retryAtMs = Number.NEGATIVE_INFINITY;
 
@@ -52,7 +52,7 @@ export class IndexConnection {
   async run<T>(doing: string, work: (file: IndexFile) => T): Promise<T | undefined> {
     const { clock } = this.#options;
     const giveUpAtMs = clock.nowMs() + LIMITS.store.indexBusyMs;
-    for (;;) {
+    while (!this.#closing.signal.aborted) {
       try {
         const current = await this.#current();
         if (!current) return undefined;
@@ -65,6 +65,7 @@ export class IndexConnection {
         if (!(await this.#mayTryAgain(doing, error, giveUpAtMs))) return undefined;
       }
     }
+    return undefined;
   }
 
   /** Runs work that only reads, at once, on a file that is open already. */
@@ -102,7 +103,7 @@ export class IndexConnection {
     if (systemErrorCode(error) === "SQLITE_FULL") return false;
     this.#closeFile();
     if (isDamage(error) && this.#remakeCount < LIMITS.store.indexRemakeCount) {
-      this.#isDamaged = true;
+      this.#damagedInode = this.#lastInode;
       return true;
     }
     this.#retryAtMs = this.#options.clock.nowMs() + LIMITS.store.indexRetryMs;
@@ -119,49 +120,54 @@ export class IndexConnection {
   }
 
   async #current(): Promise<OpenIndex | undefined> {
-    if (this.#open && (await inodeOf(this.#options.layout.index)) !== this.#open.inode) {
+    const known = this.#open;
+    if (known && (await inodeOf(this.#options.layout.index)) !== known.inode) {
       // Deleted, or set aside by another process: what is written to this file, nobody reads.
-      this.#closeFile();
+      if (this.#open === known) this.#closeFile();
     }
     if (this.#open || this.#closing.signal.aborted) return this.#open;
     if (this.#options.clock.nowMs() < this.#retryAtMs) return undefined;
-    this.#opening ??= this.#openFile().finally(() => {
-      this.#opening = undefined;
-    });
-    return this.#opening;
+    return this.#openFile();
   }
 
-  async #openFile(): Promise<OpenIndex> {
+  /** In one go, as SQLite itself is: between looking at the path and opening it nothing else here runs. */
+  #openFile(): OpenIndex {
     const { layout, onOpened } = this.#options;
-    const present = await stat(layout.index).catch(() => undefined);
-    const isUsable = !this.#isDamaged && present?.isFile() === true;
-    if (present && !isUsable) await this.#setAside();
-    if (!isUsable) makeEmptyFile(layout.index);
-    const inode = (await inodeOf(layout.index)) ?? 0n;
+    this.#replaceUnusable();
+    const { ino: inode } = statSync(layout.index, { bigint: true });
+    this.#lastInode = inode;
     const file = openIndexFile(layout.index, LIMITS.store.indexBusySliceMs);
-    if (this.#closing.signal.aborted) file.close();
+    try {
+      onOpened(file);
+    } catch (error) {
+      file.close();
+      throw error;
+    }
     this.#open = { file, inode };
-    if (file.isOpen) onOpened(file);
     return this.#open;
   }
 
   /**
-   * Moves the file to quarantine/. What SQLite keeps beside it goes first, so that no new file meets an
-   * old log. A process that still has it open notices by the inode; until then it writes for nothing, and
-   * its close leaves the new file's log alone (native-notes/better-sqlite3.md, "A file that was moved").
+   * Moves what is damaged, or no file at all, to quarantine/, and makes an empty file. What SQLite keeps
+   * beside it goes first, so that no new file meets an old log. A process that still has it open notices by
+   * the inode; until then it writes for nothing, and its close leaves the new file's log alone
+   * (native-notes/better-sqlite3.md, "A file that was moved").
+   *
+   * Another process that does the same at the same microsecond can at worst make the index anew twice.
    */
-  async #setAside(): Promise<void> {
+  #replaceUnusable(): void {
     const { layout, log } = this.#options;
-    this.#isDamaged = false;
-    this.#remakeCount += 1;
-    const aside = quarantinePath(layout, "index.db");
-    for (const suffix of ["-shm", "-wal"]) await rm(layout.index + suffix, { force: true });
-    try {
-      await rename(layout.index, aside);
+    const present = statSync(layout.index, { bigint: true, throwIfNoEntry: false });
+    if (present?.isFile() === true && present.ino !== this.#damagedInode) return;
+    if (present) {
+      const aside = quarantinePath(layout, "index.db");
+      for (const suffix of ["-shm", "-wal"]) rmSync(layout.index + suffix, { force: true });
+      renameSync(layout.index, aside);
+      this.#remakeCount += 1;
       log.warn(`the index was set aside to ${aside}, and is made anew from what lies in cache/`);
-    } catch (error) {
-      if (!isAbsent(error)) throw error;
     }
+    this.#damagedInode = undefined;
+    makeEmptyFile(layout.index);
   }
 
   #closeFile(): void {

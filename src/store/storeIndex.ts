@@ -158,11 +158,6 @@ export class StoreIndex implements SizeMemory {
     });
   }
 
-  /** What the index adds up for cache/, or undefined where it does not answer. */
-  cachedBytes(): Promise<number | undefined> {
-    return this.#connection.run("read", (file) => file.cachedBytes());
-  }
-
   /** Writes what waits. */
   flush(): Promise<void> {
     this.#cancelFlush?.();

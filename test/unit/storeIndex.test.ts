@@ -157,6 +157,17 @@ describe("the index", () => {
     );
   });
 
+  it("is set aside once by two stores that find it damaged, and then shared", async (t) => {
+    const path = join(await makeTempFolder(t), "store");
+    await (await openTestStore(t, path)).close();
+    await writeFile(join(path, "index.db"), "no database");
+    const [one, other] = await Promise.all([openTestStore(t, path), openTestStore(t, path)]);
+    one.sizes.set(DIGEST, 99);
+    await one.close();
+    assert.equal(other.sizes.get(DIGEST), 99);
+    assert.equal((await readdir(join(path, "quarantine"))).length, 1);
+  });
+
   it("does not stop reads or writes while another process holds it", async (t) => {
     const { store, path } = await reopenAfter(t, () => undefined);
     const holder = new Database(join(path, "index.db"));
