@@ -109,6 +109,8 @@ export const LIMITS = {
   mount: {
     /** How long the kernel may believe attributes and names: a changed list shows within this. */
     attributesValidMs: 1_000,
+    /** Files whose version is remembered for as long as the kernel may have pages of them; about 250 bytes each. */
+    rememberedVersions: 100_000,
     /** The first `stat` of a new mount must answer within this. */
     readyTimeoutMs: 10_000,
     /** After a signal, files that are still open are served this long. */

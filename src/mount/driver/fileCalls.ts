@@ -1,0 +1,177 @@
+/**
+ * The calls that depend on a file's version: attributes, open, read, release.
+ * Promises: an open file keeps the bytes and the size it was opened with; a new open shows what the list says now.
+ */
+import { isPsyncError, PsyncError } from "../../core/errors.js";
+import type { Detacher } from "./detacher.js";
+import { isHiddenPath, type FileNode, type FileNodes } from "./fileNodes.js";
+import type { Attributes, FileSystem } from "./port.js";
+
+export interface FileCalls {
+  attributes(path: string, signal: AbortSignal): Promise<Attributes> | Attributes;
+  /** @returns the driver's own handle, 1..2^31−1 */
+  open(path: string, signal: AbortSignal): Promise<number>;
+  /** @throws Error more bytes than asked for came from the file system */
+  read(
+    handle: number,
+    range: { readonly offset: number; readonly length: number },
+    signal: AbortSignal,
+  ): Promise<readonly Uint8Array[]>;
+  /** A handle that is not open is left alone. */
+  release(handle: number): void;
+  /** Detaches nodes whose path shows something else by now. Never rejects. */
+  checkOpenFiles(signal: AbortSignal): Promise<void>;
+  releaseAll(): void;
+  readonly openCount: number;
+}
+
+export interface FileCallsParts {
+  readonly fileSystem: FileSystem;
+  readonly nodes: FileNodes;
+  readonly detacher: Detacher;
+}
+
+interface OpenFile {
+  /** The file system's handle. */
+  readonly inner: number;
+  readonly node: FileNode;
+}
+
+/** libfuse keeps 64 bits, fuse-native passes 32 of them with a sign. */
+const MAX_HANDLE = 2 ** 31 - 1;
+/** One list that is slow to look at does not hold up the others. */
+const CHECKS_AT_ONCE = 8;
+
+export function createFileCalls(parts: FileCallsParts): FileCalls {
+  const { fileSystem, nodes, detacher } = parts;
+  const open = new Map<number, OpenFile>();
+  let lastHandle = 0;
+
+  const nextHandle = (): number => {
+    do lastHandle = lastHandle >= MAX_HANDLE ? 1 : lastHandle + 1;
+    while (open.has(lastHandle));
+    return lastHandle;
+  };
+
+  /** What the kernel must be told of a node as long as a file is open on it. */
+  const pinned = (path: string): Attributes | undefined => {
+    const node = nodes.detached(path) ?? nodes.current(path);
+    const [handle] = node?.handles ?? [];
+    return handle === undefined ? undefined : fileSystem.openAttributes(handle);
+  };
+
+  const fresh = async (path: string, signal: AbortSignal): Promise<Attributes> => {
+    if (detacher.isRenaming(path)) await detacher.hold(path);
+    const before = pinned(path);
+    if (before) return before;
+    if (isHiddenPath(path)) throw new PsyncError("ERR_PSYNC_NO_ENTRY", "not a file of the mount");
+    const attributes = await fileSystem.attributes(path, signal);
+    // It may have been opened while the answer was on its way.
+    const now = pinned(path);
+    if (now) return now;
+    if (attributes.kind === "file") nodes.noteShown(path, attributes);
+    return attributes;
+  };
+
+  const stale = (): PsyncError =>
+    new PsyncError("ERR_PSYNC_STALE", "the file has changed; the kernel looks it up again");
+
+  /** Registers an opened file, or throws ERR_PSYNC_STALE once its old node is on its way out. */
+  const place = async (
+    path: string,
+    opened: { readonly handle: number; readonly version: string },
+  ): Promise<FileNode> => {
+    if (detacher.isRenaming(path)) throw stale();
+    const node = nodes.current(path);
+    const told = nodes.wasShownOtherwise(path, fileSystem.openAttributes(opened.handle));
+    if (node?.version === opened.version && !told) return nodes.addHandle(path, opened);
+    if (node === undefined && !told) return nodes.addHandle(path, opened);
+    await detacher.begin(path);
+    throw stale();
+  };
+
+  const hasChanged = async (node: FileNode, signal: AbortSignal): Promise<boolean> => {
+    const [handle] = node.handles;
+    if (handle === undefined) return false;
+    try {
+      const now = await fileSystem.attributes(node.path, signal);
+      if (!node.handles.has(handle)) return false;
+      return !sameAttributes(now, fileSystem.openAttributes(handle));
+    } catch (error) {
+      // Gone, or a folder above it. Any other error may pass.
+      return isPsyncError(error, "ERR_PSYNC_NO_ENTRY") && !signal.aborted;
+    }
+  };
+
+  const release = (handle: number): void => {
+    const file = open.get(handle);
+    if (!file) return;
+    open.delete(handle);
+    nodes.removeHandle(file.node, file.inner);
+    fileSystem.release(file.inner);
+  };
+
+  return {
+    attributes: (path, signal) =>
+      detacher.isRenaming(path) ? fresh(path, signal) : (pinned(path) ?? fresh(path, signal)),
+
+    async open(path, signal) {
+      if (isHiddenPath(path) || detacher.isRenaming(path)) throw stale();
+      const opened = await fileSystem.open(path, signal);
+      try {
+        // An open that was given up has nobody who would release it.
+        signal.throwIfAborted();
+        const node = await place(path, opened);
+        const handle = nextHandle();
+        open.set(handle, { inner: opened.handle, node });
+        return handle;
+      } catch (error) {
+        fileSystem.release(opened.handle);
+        throw error;
+      }
+    },
+
+    async read(handle, range, signal) {
+      const file = open.get(handle);
+      if (!file) throw new PsyncError("ERR_PSYNC_BAD_HANDLE", "the file is not open");
+      file.node.readsPending += 1;
+      try {
+        return await fileSystem.read(file.inner, range, signal);
+      } finally {
+        file.node.readsPending -= 1;
+      }
+    },
+
+    async checkOpenFiles(signal) {
+      const waiting = nodes.openNodes();
+      const check = async (): Promise<void> => {
+        for (let node = waiting.pop(); node && !signal.aborted; node = waiting.pop()) {
+          // What failed is in the log, and the next round tries again.
+          if (await hasChanged(node, signal))
+            await detacher.begin(node.path).catch(() => undefined);
+        }
+      };
+      await Promise.all(Array.from({ length: CHECKS_AT_ONCE }, check));
+      const surplus = nodes.surplus();
+      if (surplus) await detacher.begin(surplus.path).catch(() => undefined);
+    },
+
+    release,
+    releaseAll() {
+      for (const handle of [...open.keys()]) release(handle);
+    },
+    get openCount() {
+      return open.size;
+    },
+  };
+}
+
+function sameAttributes(one: Attributes, other: Attributes): boolean {
+  return (
+    one.kind === other.kind &&
+    one.sizeBytes === other.sizeBytes &&
+    one.mtimeMs === other.mtimeMs &&
+    one.ctimeMs === other.ctimeMs &&
+    one.permissions === other.permissions
+  );
+}

@@ -1,0 +1,124 @@
+/**
+ * A mount while it lives: looks after changed files, notices when the mount is gone, and unmounts.
+ * libfuse tells nobody that it was unmounted, so the kernel's table is read again and again.
+ */
+import { readdir, readlink } from "node:fs/promises";
+import type Fuse from "fuse-native";
+import type { Clock } from "../../core/clock.js";
+import { errorMessage } from "../../core/errors.js";
+import { LIMITS } from "../../core/limits.js";
+import type { Logger } from "../../core/log.js";
+import { type MountEntry, readMountTable } from "../mountTable.js";
+import { unmountPath } from "../unmount.js";
+import type { Calls } from "./calls.js";
+import type { Detacher } from "./detacher.js";
+import type { FileCalls } from "./fileCalls.js";
+import type { FileNodes } from "./fileNodes.js";
+import type { InodeNumbers } from "./inodeNumbers.js";
+import type { DriverMount } from "./port.js";
+import type { Renamer } from "./renamer.js";
+
+export interface WatchedMount {
+  readonly entry: MountEntry;
+  /** libfuse's own descriptor of /dev/fuse. */
+  readonly deviceFd: number | undefined;
+  readonly fuse: Fuse;
+  readonly calls: Calls;
+  readonly files: FileCalls;
+  readonly nodes: FileNodes;
+  readonly detacher: Detacher;
+  readonly renamer: Renamer;
+  readonly inodes: InodeNumbers;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+const DEVICE = "/dev/fuse";
+const MOUNT_CHECK_MS = 200;
+/** libfuse ends idle threads and starts new ones; each one ever started costs memory and wake-up time. */
+const MANY_THREADS = 1_000;
+
+export function watchMount(parts: WatchedMount): DriverMount {
+  const { entry, fuse, calls, files, nodes, detacher, renamer, inodes, clock, log } = parts;
+  const checking = new AbortController();
+  let warnedOfThreads = false;
+
+  const isMounted = async (): Promise<boolean> => {
+    try {
+      return (await readMountTable()).some(
+        ({ mountId, mountpoint }) => mountId === entry.mountId && mountpoint === entry.mountpoint,
+      );
+    } catch (error) {
+      // Out of file descriptors, for example: nothing that says the mount is gone.
+      log.warn(`the table of mounts cannot be read: ${errorMessage(error)}`);
+      return true;
+    }
+  };
+
+  const after = (delayMs: number): Promise<void> =>
+    new Promise((resolve) => clock.after(delayMs, resolve));
+
+  const watchFiles = async (): Promise<void> => {
+    while (!checking.signal.aborted) {
+      await files.checkOpenFiles(checking.signal);
+      if (!warnedOfThreads && fuse._threads.size > MANY_THREADS) {
+        warnedOfThreads = true;
+        log.warn(
+          `libfuse has started ${MANY_THREADS} threads: reads get slower until it is mounted anew`,
+        );
+      }
+      await after(LIMITS.mount.attributesValidMs / 2);
+    }
+  };
+
+  const watchUntilGone = async (): Promise<void> => {
+    while (await isMounted()) await after(MOUNT_CHECK_MS);
+    // Unmounted lazily, files that are still open are served on. libfuse closes its device after the last of them.
+    while (await holdsDevice(parts.deviceFd)) await after(MOUNT_CHECK_MS);
+    checking.abort();
+    calls.abortAll();
+    files.releaseAll();
+    await renamer.close();
+    // Lets the process end: fuse-native's handle in the event loop is the last thing that keeps it.
+    await new Promise<void>((resolve) => {
+      fuse.close(() => {
+        resolve();
+      });
+    });
+  };
+
+  const closed = watchUntilGone();
+  watchFiles().catch((error: unknown) => {
+    log.error(`changed files are not looked for any more: ${errorMessage(error)}`);
+  });
+
+  return {
+    closed,
+    openFiles: () => files.openCount,
+    metrics: () => ({
+      threads: fuse._threads.size,
+      pendingCalls: calls.pending,
+      openFiles: files.openCount,
+      rememberedVersions: nodes.size,
+      inodeNumbers: inodes.size,
+    }),
+    async unmount({ lazy }) {
+      calls.abortAll();
+      await detacher.idle();
+      if (await isMounted()) await unmountPath(entry.mountpoint, { clock, lazy });
+      if (!lazy) await closed;
+    },
+  };
+}
+
+/** This process's descriptors of /dev/fuse; each mount has one. */
+export async function deviceFds(): Promise<number[]> {
+  const fds = (await readdir("/proc/self/fd")).map(Number);
+  const held = await Promise.all(fds.map(holdsDevice));
+  return fds.filter((_, index) => held[index]);
+}
+
+async function holdsDevice(fd: number | undefined): Promise<boolean> {
+  if (fd === undefined) return false;
+  return (await readlink(`/proc/self/fd/${fd}`).catch(() => "")) === DEVICE;
+}

@@ -1,0 +1,175 @@
+import assert from "node:assert/strict";
+import { type FileHandle, open, readFile, stat } from "node:fs/promises";
+import { describe, it } from "node:test";
+import { MemoryFileSystem } from "../support/memoryFileSystem.js";
+import { run, skipReason, until, withMount } from "../support/mounting.js";
+
+const SIZE = 300_000;
+
+function content(version: number): Buffer {
+  return Buffer.alloc(SIZE, `version ${version};`);
+}
+
+async function readAll(handle: FileHandle): Promise<Buffer> {
+  const target = Buffer.alloc(SIZE + 1);
+  const { bytesRead } = await handle.read(target, 0, target.length, 0);
+  return target.subarray(0, bytesRead);
+}
+
+describe("versions of a mounted file", { skip: skipReason() }, () => {
+  it("a changed file gets a new node: the old handles keep their bytes and their size", async () => {
+    const files = new MemoryFileSystem();
+    await withMount(files, async ({ path, logged }) => {
+      const opened: { version: number; handle: FileHandle }[] = [];
+      try {
+        for (let version = 1; version <= 12; version += 1) {
+          // Same size, same mtime: only the version tells.
+          files.put("/a", content(version));
+          opened.push({ version, handle: await open(path("a")) });
+          for (const { version: expected, handle } of opened) {
+            assert.ok((await readAll(handle)).equals(content(expected)), `version ${expected}`);
+            assert.equal((await handle.stat()).size, SIZE);
+          }
+        }
+      } finally {
+        for (const { handle } of opened) await handle.close();
+      }
+      assert.deepEqual(logged, []);
+    });
+    assert.equal(files.opened.size, 0);
+  });
+
+  it("parallel opens of a changed file all get the new version", async () => {
+    const files = new MemoryFileSystem();
+    files.put("/a", content(0));
+    await withMount(files, async ({ path, logged }) => {
+      const script = `for (1..20) { open(my $f, "<", $ARGV[0]) or die "open: $!"; push @f, $f }
+        for (@f) { read $_, my $b, 400000; print length($b), substr($b, 0, 12), "\\n" }`;
+      for (let version = 1; version <= 10; version += 1) {
+        files.put("/a", content(version));
+        const results = await Promise.all(
+          [1, 2, 3].map(() => run("perl", "-e", script, path("a"))),
+        );
+        const line = `${SIZE}${content(version).toString("latin1", 0, 12)}\n`;
+        for (const result of results) assert.equal(result.stdout + result.stderr, line.repeat(20));
+      }
+      assert.deepEqual(logged, []);
+    });
+  });
+
+  it("a mapping of the old version stays what it was", async () => {
+    const files = new MemoryFileSystem();
+    files.put("/a", content(1));
+    await withMount(files, async ({ path }) => {
+      const script = `use strict; require "syscall.ph" if 0; open(my $f, "<", $ARGV[0]) or die;
+        $| = 1; print "open\\n"; <STDIN>; local $/; print <$f>;`;
+      const { spawn } = await import("node:child_process");
+      const child = spawn("perl", ["-e", script, path("a")]);
+      let output = "";
+      child.stdout.setEncoding("utf8").on("data", (text: string) => (output += text));
+      await until("the child has the file open", () => output.startsWith("open\n"));
+      files.put("/a", content(2).subarray(0, 1000));
+      assert.equal((await readFile(path("a"))).length, 1000);
+      child.stdin.end("\n");
+      await until("the child ended", () => child.exitCode !== null);
+      await until("all its output came", () => output.length >= SIZE + 5);
+      assert.equal(output.slice(5), content(1).toString());
+    });
+  });
+
+  it("pages stay when an unchanged file is opened again, and are not used for a changed one", async () => {
+    const files = new MemoryFileSystem();
+    files.put("/a", content(1));
+    await withMount(files, async ({ path }) => {
+      assert.ok((await readFile(path("a"))).equals(content(1)));
+      const reads = files.reads;
+      assert.ok((await readFile(path("a"))).equals(content(1)));
+      assert.equal(files.reads, reads);
+      files.put("/a", content(2));
+      assert.ok((await readFile(path("a"))).equals(content(2)));
+    });
+  });
+
+  it("a file that grew or shrank after it was looked at is read whole", async () => {
+    const files = new MemoryFileSystem();
+    await withMount(files, async ({ path, logged }) => {
+      for (const size of [10, 5000, 3, 300_000, 0, 77]) {
+        const name = `f${size}`;
+        files.put(`/${name}`, "x".repeat(100));
+        assert.equal((await stat(path(name))).size, 100);
+        files.put(`/${name}`, "y".repeat(size));
+        const { stdout, stderr } = await run("cat", path(name));
+        assert.equal(stderr, "");
+        assert.equal(stdout, "y".repeat(size));
+      }
+      assert.deepEqual(logged, []);
+    });
+  });
+
+  it("while an old handle is open, stat shows the new size soon and the handle keeps the old one", async () => {
+    const files = new MemoryFileSystem();
+    files.put("/a", content(1));
+    await withMount(files, async ({ path }) => {
+      const handle = await open(path("a"));
+      try {
+        files.put("/a", "short");
+        await until(
+          "stat shows the new size",
+          async () => (await stat(path("a"))).size === 5,
+          4000,
+        );
+        assert.equal((await handle.stat()).size, SIZE);
+        assert.ok((await readAll(handle)).equals(content(1)));
+        assert.equal(await readFile(path("a"), "utf8"), "short");
+      } finally {
+        await handle.close();
+      }
+    });
+  });
+
+  it("a file that was removed goes away, and whoever has it open reads on", async () => {
+    const files = new MemoryFileSystem();
+    files.put("/a", content(1));
+    await withMount(files, async ({ path }) => {
+      const handle = await open(path("a"));
+      try {
+        files.files.delete("/a");
+        const gone = async (): Promise<boolean> =>
+          stat(path("a")).then(
+            () => false,
+            () => true,
+          );
+        await until("the name is gone", gone, 4000);
+        assert.ok((await readAll(handle)).equals(content(1)));
+        assert.equal((await handle.stat()).size, SIZE);
+      } finally {
+        await handle.close();
+      }
+    });
+  });
+
+  it("a file changed under constant reading is never mixed", async () => {
+    const files = new MemoryFileSystem();
+    files.put("/a", content(0));
+    await withMount(files, async ({ path, logged }) => {
+      const script = `for (1..150) { open(my $f, "<", $ARGV[0]) or do { print "open: $!\\n"; next };
+        my $b = ""; while (sysread $f, $b, 65536, length $b) {}
+        my ($v) = $b =~ /^(?:[^;]*;)?version (\\d+);/; my $w = "version $v;";
+        print "mixed\\n" unless $b eq substr($w x (300000 / length($w) + 1), 0, 300000); }`;
+      const readers = [1, 2, 3].map(() => run("perl", "-e", script, path("a")));
+      let version = 0;
+      const timer = setInterval(() => {
+        version += 1;
+        files.put("/a", content(version));
+      }, 15);
+      const results = await Promise.all(readers);
+      clearInterval(timer);
+      assert.deepEqual(
+        results.map(({ stdout, stderr }) => stdout + stderr),
+        ["", "", ""],
+      );
+      assert.deepEqual(logged, []);
+    });
+    assert.equal(files.opened.size, 0);
+  });
+});
