@@ -84,8 +84,10 @@ export function createFileNodes(options: FileNodesOptions): FileNodes {
       node.path = hiddenPath;
       hidden.set(hiddenPath, node);
     },
-    noteShown: shown.note,
-    wasShownOtherwise: shown.differs,
+    noteShown(path, attributes) {
+      shown.note(path, attributes);
+    },
+    wasShownOtherwise: (path, attributes) => shown.differs(path, attributes),
     get size() {
       return nodes.size + hidden.size;
     },

@@ -49,7 +49,7 @@ async function mountNative(
 
   const calls = createCalls({ log });
   const nodes = createFileNodes({
-    nowMs: clock.nowMs,
+    nowMs: () => clock.nowMs(),
     attributesValidMs: LIMITS.mount.attributesValidMs,
     maxRemembered: LIMITS.mount.rememberedVersions,
   });
@@ -68,8 +68,9 @@ async function mountNative(
   const inodes = createInodeNumbers();
   const handlers = createNativeHandlers({ fileSystem, calls, files, detacher, inodes });
 
-  const operations = Object.keys(handlers).map((name) => [name.slice("_op_".length), true]);
-  const fuse = new FuseClass(mountpoint, Object.fromEntries(operations), { timeout: false });
+  const operations: Record<string, true> = {};
+  for (const name of Object.keys(handlers)) operations[name.slice("_op_".length)] = true;
+  const fuse = new FuseClass(mountpoint, operations, { timeout: false });
   Object.assign(fuse, handlers, { _fuseOptions: () => optionText });
 
   const before = await findMount(mountpoint);

@@ -34,7 +34,7 @@ export interface WatchedMount {
 }
 
 const DEVICE = "/dev/fuse";
-const MOUNT_CHECK_MS = 200;
+const MOUNT_CHECK_MS = 100;
 /** libfuse ends idle threads and starts new ones; each one ever started costs memory and wake-up time. */
 const MANY_THREADS = 1_000;
 
@@ -103,9 +103,10 @@ export function watchMount(parts: WatchedMount): DriverMount {
       inodeNumbers: inodes.size,
     }),
     async unmount({ lazy }) {
-      calls.abortAll();
-      await detacher.idle();
-      if (await isMounted()) await unmountPath(entry.mountpoint, { clock, lazy });
+      await calls.abortDuring(async () => {
+        await detacher.idle();
+        if (await isMounted()) await unmountPath(entry.mountpoint, { clock, lazy });
+      });
       if (!lazy) await closed;
     },
   };
