@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtemp, readdir, realpath, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, realpath, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
@@ -61,6 +61,24 @@ describe("the life of a mount", { skip: skipReason() }, () => {
       assert.equal(await clearDeadMount(folder, CLOCK), true);
       assert.equal(await findMount(folder), undefined);
       assert.equal(await clearDeadMount(folder, CLOCK), false);
+    });
+  });
+
+  it("killed while a changed file is being detached, psync ends and its mount is cleared", async () => {
+    await withFolder(async (folder, start) => {
+      const mounting = await start();
+      const reader = spawn("perl", [
+        "-e",
+        `open(my $f, "<", $ARGV[0]) or die; kill("USR2", $ARGV[1]); select(undef, undef, undef, 0.2); <$f>`,
+        join(folder, "a"),
+        String(mounting.child.pid),
+      ]);
+      // The rename waits in libfuse for the read, with the folder locked.
+      await until("a renaming process is there", () => isRenaming(mounting.child.pid ?? 0));
+      mounting.child.kill("SIGKILL");
+      await ended(mounting);
+      await until("the reader has ended", () => reader.exitCode !== null);
+      assert.equal(await clearDeadMount(folder, CLOCK), true);
     });
   });
 
@@ -166,6 +184,16 @@ describe("the life of a mount", { skip: skipReason() }, () => {
     assert.match(String(message), /main thread/);
   });
 });
+
+/** Whether a child of the process waits in a rename. Source: proc_pid_syscall(5), syscall 82. */
+async function isRenaming(parent: number): Promise<boolean> {
+  const list = await readFile(`/proc/${parent}/task/${parent}/children`, "utf8").catch(() => "");
+  const calls = list
+    .trim()
+    .split(" ")
+    .map((pid) => readFile(`/proc/${pid}/syscall`, "utf8").catch(() => ""));
+  return (await Promise.all(calls)).some((call) => call.startsWith("82 "));
+}
 
 async function assertRefused(mountpoint: string, message: RegExp): Promise<void> {
   const driver = createFuseNativeDriver({ ...CLOCK, log: silentLogger });

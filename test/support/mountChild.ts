@@ -10,5 +10,10 @@ files.put("/a", "from the child");
 const driver = createFuseNativeDriver({ clock: systemClock, log: silentLogger });
 const mount = await driver.mount(files, { mountpoint, sourceName: "child", allowOther: false });
 process.stdout.write("mounted\n");
+// Told so by a signal, the file changes while a read of the old version never ends.
+process.on("SIGUSR2", () => {
+  files.put("/a", "changed");
+  files.onRead = () => new Promise(() => undefined);
+});
 await mount.closed;
 process.stdout.write("closed\n");

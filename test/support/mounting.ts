@@ -36,7 +36,8 @@ export async function withMount(
   test: (mounted: TestMount) => Promise<void>,
   options: Partial<MountOptions> = {},
 ): Promise<void> {
-  const base = options.mountpoint ?? (await mkdtemp(join(await realpath(tmpdir()), "psync-driver-")));
+  const base =
+    options.mountpoint ?? (await mkdtemp(join(await realpath(tmpdir()), "psync-driver-")));
   const logged: string[] = [];
   const log = createLogger((_level, message) => logged.push(message), "warn");
   const driver = createFuseNativeDriver({ clock: systemClock, log });

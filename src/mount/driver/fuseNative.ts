@@ -12,13 +12,14 @@ import type { Logger } from "../../core/log.js";
 import { deviceNumber, findMount, isPsyncMount, type MountEntry } from "../mountTable.js";
 import { unmountPath } from "../unmount.js";
 import { createCalls } from "./calls.js";
+import { deviceFds } from "./deviceFds.js";
 import { createDetacher } from "./detacher.js";
 import { createFileCalls } from "./fileCalls.js";
 import { createFileNodes } from "./fileNodes.js";
 import { createInodeNumbers } from "./inodeNumbers.js";
 import { createNativeHandlers } from "./nativeHandlers.js";
 import { nativeOptions } from "./nativeOptions.js";
-import { deviceFds, watchMount } from "./nativeMount.js";
+import { watchMount } from "./nativeMount.js";
 import type { Driver, DriverMount, FileSystem, MountOptions } from "./port.js";
 import { createRenamer } from "./renamer.js";
 
