@@ -103,6 +103,20 @@ export function createFileCalls(parts: FileCallsParts): FileCalls {
     }
   };
 
+  /** A version is forgotten only together with its node; else pages of it could be taken for another's. */
+  const forgetSurplus = async (signal: AbortSignal): Promise<void> => {
+    for (let node = nodes.surplus(); node && !signal.aborted; node = nodes.surplus()) {
+      try {
+        await detacher.begin(node.path);
+        await detacher.idle();
+      } catch {
+        // Its file is gone, for example. The others are tried in the next round.
+        nodes.postpone(node);
+        return;
+      }
+    }
+  };
+
   const release = (handle: number): void => {
     const file = open.get(handle);
     if (!file) return;
@@ -152,8 +166,7 @@ export function createFileCalls(parts: FileCallsParts): FileCalls {
         }
       };
       await Promise.all(Array.from({ length: CHECKS_AT_ONCE }, check));
-      const surplus = nodes.surplus();
-      if (surplus) await detacher.begin(surplus.path).catch(() => undefined);
+      await forgetSurplus(signal);
     },
 
     release,
