@@ -55,7 +55,12 @@ export function createFileCalls(parts: FileCallsParts): FileCalls {
 
   /** What the kernel must be told of a node as long as a file is open on it. */
   const pinned = (path: string): Attributes | undefined => {
-    const node = nodes.detached(path) ?? nodes.current(path);
+    // Between the rename's answer and libfuse's move the path still leads to the old node.
+    const moving = detacher.renamingTo(path);
+    const node =
+      nodes.detached(path) ??
+      nodes.current(path) ??
+      (moving === undefined ? undefined : nodes.detached(moving));
     const [handle] = node?.handles ?? [];
     return handle === undefined ? undefined : fileSystem.openAttributes(handle);
   };
