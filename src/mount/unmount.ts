@@ -95,26 +95,28 @@ async function askMount(mountpoint: string, clock: Clock): Promise<"alive" | "de
 /** @returns why it failed, in the program's own words */
 async function runUnmount(mountpoint: string, lazy: boolean): Promise<string | undefined> {
   const flags = lazy ? ["-u", "-z"] : ["-u"];
-  let failure = "";
   for (const program of ["fusermount3", "fusermount"]) {
     const result = await run(program, [...flags, "--", mountpoint]);
-    if (result === "absent") continue;
+    if (result === ABSENT) continue;
     return result;
   }
   if (process.getuid?.() === 0) {
     const result = await run("umount", [...(lazy ? ["-l"] : []), "--", mountpoint]);
-    if (result !== "absent") return result;
+    if (result !== ABSENT) return result;
   }
-  failure = "neither fusermount3 nor fusermount is installed";
-  return failure;
+  return "neither fusermount3 nor fusermount is installed";
 }
 
-function run(program: string, args: readonly string[]): Promise<"absent" | string | undefined> {
+/** What {@link run} says of a program that is not installed; no program prints it. */
+const ABSENT = "\0absent";
+
+/** @returns undefined when it succeeded, else what it printed */
+function run(program: string, args: readonly string[]): Promise<string | undefined> {
   return new Promise((resolve) => {
     const options = { timeout: COMMAND_TIMEOUT_MS, encoding: "utf8" } as const;
     execFile(program, [...args], options, (error, _stdout, stderr) => {
       if (!error) resolve(undefined);
-      else if (error.code === "ENOENT") resolve("absent");
+      else if (error.code === "ENOENT") resolve(ABSENT);
       else resolve(stderr.trim() || error.message);
     });
   });

@@ -1,5 +1,17 @@
 import assert from "node:assert/strict";
-import { type FileHandle, open, readFile, stat } from "node:fs/promises";
+import { spawn } from "node:child_process";
+import {
+  type FileHandle,
+  mkdtemp,
+  open,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  writeFile,
+} from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, it } from "node:test";
 import { MemoryFileSystem } from "../support/memoryFileSystem.js";
 import { run, skipReason, until, withMount } from "../support/mounting.js";
@@ -61,13 +73,14 @@ describe("versions of a mounted file", { skip: skipReason() }, () => {
     const files = new MemoryFileSystem();
     files.put("/a", content(1));
     await withMount(files, async ({ path }) => {
-      const script = `use strict; require "syscall.ph" if 0; open(my $f, "<", $ARGV[0]) or die;
-        $| = 1; print "open\\n"; <STDIN>; local $/; print <$f>;`;
-      const { spawn } = await import("node:child_process");
+      const script = `open(my $f, "<:mmap", $ARGV[0]) or die; $| = 1; read $f, my $first, 1;
+        open(my $m, "<", "/proc/self/maps"); print grep({ index($_, $ARGV[0]) >= 0 } <$m>) ? "maps\\n" : "none\\n";
+        <STDIN>; local $/; print $first, <$f>;`;
       const child = spawn("perl", ["-e", script, path("a")]);
       let output = "";
       child.stdout.setEncoding("utf8").on("data", (text: string) => (output += text));
-      await until("the child has the file open", () => output.startsWith("open\n"));
+      await until("the child has it mapped or not", () => output.endsWith("\n"));
+      assert.equal(output, "maps\n");
       files.put("/a", content(2).subarray(0, 1000));
       assert.equal((await readFile(path("a"))).length, 1000);
       child.stdin.end("\n");
@@ -148,20 +161,73 @@ describe("versions of a mounted file", { skip: skipReason() }, () => {
     });
   });
 
+  it(
+    "what was mounted over the mount is never renamed",
+    { skip: process.getuid?.() !== 0 && "only root can mount over it" },
+    async () => {
+      const files = new MemoryFileSystem();
+      files.put("/a", content(1));
+      const real = await mkdtemp(join(tmpdir(), "psync-driver-"));
+      await writeFile(join(real, "a"), "a real file");
+      try {
+        await withMount(files, async ({ folder, path, logged }) => {
+          const handle = await open(path("a"));
+          assert.equal((await run("mount", "--bind", real, folder)).code, 0);
+          try {
+            files.put("/a", "changed");
+            const refused = (line: string): boolean => line.includes("not on the mount");
+            await until("detaching was refused", () => logged.some(refused));
+            assert.deepEqual(await readdir(real), ["a"]);
+            assert.ok((await readAll(handle)).equals(content(1)));
+          } finally {
+            await run("umount", folder);
+            await handle.close();
+          }
+        });
+      } finally {
+        await rm(real, { recursive: true });
+      }
+    },
+  );
+
+  it("an open waits for the old version's slow reads, and then shows the new one", async () => {
+    const files = new MemoryFileSystem();
+    files.put("/a", content(1));
+    await withMount(files, async ({ path, logged }) => {
+      const old = files.files.get("/a");
+      const read = files.read.bind(files);
+      files.read = async (handle, range, signal) => {
+        if (files.opened.get(handle)?.file === old) {
+          await new Promise((resolve) => setTimeout(resolve, 60));
+        }
+        return read(handle, range, signal);
+      };
+      const reading = run("cat", path("a"));
+      await until("the old version is being read", () => files.reads > 0);
+      files.put("/a", content(2));
+      const results = await Promise.all([1, 2, 3, 4].map(() => run("cat", path("a"))));
+      for (const { stdout, stderr } of results)
+        assert.equal(stdout + stderr, content(2).toString());
+      assert.equal((await reading).stdout, content(1).toString());
+      assert.deepEqual(logged, []);
+    });
+  });
+
   it("a file changed under constant reading is never mixed", async () => {
     const files = new MemoryFileSystem();
     files.put("/a", content(0));
     await withMount(files, async ({ path, logged }) => {
-      const script = `for (1..150) { open(my $f, "<", $ARGV[0]) or do { print "open: $!\\n"; next };
+      const script = `for (1..600) { open(my $f, "<", $ARGV[0]) or do { print "open: $!\\n"; next };
         my $b = ""; while (sysread $f, $b, 65536, length $b) {}
         my ($v) = $b =~ /^(?:[^;]*;)?version (\\d+);/; my $w = "version $v;";
-        print "mixed\\n" unless $b eq substr($w x (300000 / length($w) + 1), 0, 300000); }`;
+        $seen{$v} = 1; print "mixed\\n" unless $b eq substr($w x (300000 / length($w) + 1), 0, 300000); }
+        print "one version only\\n" if keys(%seen) < 5;`;
       const readers = [1, 2, 3].map(() => run("perl", "-e", script, path("a")));
       let version = 0;
       const timer = setInterval(() => {
         version += 1;
         files.put("/a", content(version));
-      }, 15);
+      }, 25);
       const results = await Promise.all(readers);
       clearInterval(timer);
       assert.deepEqual(

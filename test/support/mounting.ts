@@ -27,7 +27,7 @@ export interface TestMount {
   readonly mount: DriverMount;
   /** What was logged at warn or above. */
   readonly logged: string[];
-  path(name: string): string;
+  readonly path: (name: string) => string;
 }
 
 /** Mounts, runs the test, and unmounts whatever came of it. */
@@ -36,7 +36,8 @@ export async function withMount(
   test: (mounted: TestMount) => Promise<void>,
   options: Partial<MountOptions> = {},
 ): Promise<void> {
-  const base = options.mountpoint ?? (await mkdtemp(join(await realpath(tmpdir()), "psync-test-")));
+  const base =
+    options.mountpoint ?? (await mkdtemp(join(await realpath(tmpdir()), "psync-driver-")));
   const logged: string[] = [];
   const log = createLogger((_level, message) => logged.push(message), "warn");
   const driver = createFuseNativeDriver({ clock: systemClock, log });

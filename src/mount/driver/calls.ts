@@ -15,6 +15,8 @@ export interface Call<T> {
   readonly succeed: (value: T) => void;
   /** @param errno positive */
   readonly fail: (errno: number) => void;
+  /** Whether it may wait long for its data. */
+  readonly waitsForData?: true;
   /** Gives back a result that came after the call had been answered. */
   readonly discard?: (value: T) => void;
 }
@@ -23,12 +25,26 @@ export interface Calls {
   start<T>(call: Call<T>): void;
   /** Aborts what is under way and answers it with EIO at once. Later calls are served. */
   abortAll(): void;
+  /**
+   * Aborts, and until the work is over refuses calls that would wait for data: the kernel asks again for a read that
+   * failed, and that second call would be as long.
+   */
+  abortDuring(work: () => Promise<void>): Promise<void>;
   readonly pending: number;
 }
 
 export function createCalls({ log }: { readonly log: Logger }): Calls {
   const pending = new Set<(error: unknown) => void>();
   let controller = createController();
+  let refusing = 0;
+
+  const abortAll = (): void => {
+    const reason = unmounting();
+    const old = controller;
+    controller = createController();
+    old.abort(reason);
+    for (const fail of [...pending]) fail(reason);
+  };
 
   return {
     start<T>(call: Call<T>) {
@@ -39,8 +55,9 @@ export function createCalls({ log }: { readonly log: Logger }): Calls {
       const fail = (error: unknown): void => {
         settle(() => {
           const { errno, known } = errnoOf(error);
-          const report = known ? log.debug : log.error;
-          report(`${call.label}: ${errorMessage(error)}`);
+          const line = `${call.label}: ${errorMessage(error)}`;
+          if (known) log.debug(line);
+          else log.error(line);
           call.fail(errno);
         });
       };
@@ -57,6 +74,10 @@ export function createCalls({ log }: { readonly log: Logger }): Calls {
         }
       };
       pending.add(fail);
+      if (refusing > 0 && call.waitsForData === true) {
+        fail(unmounting());
+        return;
+      }
       try {
         const result = call.work(controller.signal);
         if (result instanceof Promise) result.then(succeed, fail);
@@ -65,17 +86,24 @@ export function createCalls({ log }: { readonly log: Logger }): Calls {
         fail(error);
       }
     },
-    abortAll() {
-      const reason = new PsyncError("ERR_PSYNC_MOUNT", "the file system is being unmounted");
-      const old = controller;
-      controller = createController();
-      old.abort(reason);
-      for (const fail of [...pending]) fail(reason);
+    abortAll,
+    async abortDuring(work) {
+      refusing += 1;
+      abortAll();
+      try {
+        await work();
+      } finally {
+        refusing -= 1;
+      }
     },
     get pending() {
       return pending.size;
     },
   };
+}
+
+function unmounting(): PsyncError {
+  return new PsyncError("ERR_PSYNC_MOUNT", "the file system is being unmounted");
 }
 
 /** One for all calls, since they are only ever aborted together: a controller for each would cost more than a small read. */

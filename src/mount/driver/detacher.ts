@@ -26,6 +26,8 @@ export interface Detacher {
   begin(path: string): Promise<void>;
   /** Whether the node's path is being given to a new node. */
   isRenaming(path: string): boolean;
+  /** The hidden path that the path's old node is being moved to. */
+  renamingTo(path: string): string | undefined;
   /** Waits until the path's rename is over, a bounded time; at once when there is none. */
   hold(path: string): Promise<void>;
   /** The rename handler's question; when it is so, the node is detached by the time this returns. */
@@ -111,6 +113,7 @@ export function createDetacher(parts: DetacherParts): Detacher {
       return announced;
     },
     isRenaming: (path) => renaming?.from === path,
+    renamingTo: (path) => (renaming?.from === path ? renaming.to : undefined),
     async hold(path) {
       if (renaming?.from !== path) return;
       let cancel = (): void => undefined;

@@ -55,7 +55,12 @@ export function createFileCalls(parts: FileCallsParts): FileCalls {
 
   /** What the kernel must be told of a node as long as a file is open on it. */
   const pinned = (path: string): Attributes | undefined => {
-    const node = nodes.detached(path) ?? nodes.current(path);
+    // Between the rename's answer and libfuse's move the path still leads to the old node.
+    const moving = detacher.renamingTo(path);
+    const node =
+      nodes.detached(path) ??
+      nodes.current(path) ??
+      (moving === undefined ? undefined : nodes.detached(moving));
     const [handle] = node?.handles ?? [];
     return handle === undefined ? undefined : fileSystem.openAttributes(handle);
   };
@@ -100,6 +105,20 @@ export function createFileCalls(parts: FileCallsParts): FileCalls {
     } catch (error) {
       // Gone, or a folder above it. Any other error may pass.
       return isPsyncError(error, "ERR_PSYNC_NO_ENTRY") && !signal.aborted;
+    }
+  };
+
+  /** A version is forgotten only together with its node; else pages of it could be taken for another's. */
+  const forgetSurplus = async (signal: AbortSignal): Promise<void> => {
+    for (let node = nodes.surplus(); node && !signal.aborted; node = nodes.surplus()) {
+      try {
+        await detacher.begin(node.path);
+        await detacher.idle();
+      } catch {
+        // Its file is gone, for example. The others are tried in the next round.
+        nodes.postpone(node);
+        return;
+      }
     }
   };
 
@@ -152,8 +171,7 @@ export function createFileCalls(parts: FileCallsParts): FileCalls {
         }
       };
       await Promise.all(Array.from({ length: CHECKS_AT_ONCE }, check));
-      const surplus = nodes.surplus();
-      if (surplus) await detacher.begin(surplus.path).catch(() => undefined);
+      await forgetSurplus(signal);
     },
 
     release,

@@ -32,6 +32,8 @@ export interface FileNodes {
   openNodes(): FileNode[];
   /** The node that was remembered longest and has no open files, once there are too many. */
   surplus(): FileNode | undefined;
+  /** Puts a node at the end of those that are forgotten first. */
+  postpone(node: FileNode): void;
   addHandle(path: string, file: { readonly version: string; readonly handle: number }): FileNode;
   removeHandle(node: FileNode, handle: number): void;
   /** Gives the path to the file's next version; its node goes on under the hidden one. */
@@ -66,6 +68,9 @@ export function createFileNodes(options: FileNodesOptions): FileNodes {
       for (const node of nodes.values()) if (node.handles.size === 0) return node;
       return undefined;
     },
+    postpone(node) {
+      if (nodes.delete(node.path)) nodes.set(node.path, node);
+    },
     addHandle(path, { version, handle }) {
       const node = nodes.get(path) ?? { path, version, handles: new Set(), readsPending: 0 };
       nodes.set(path, node);
@@ -84,8 +89,10 @@ export function createFileNodes(options: FileNodesOptions): FileNodes {
       node.path = hiddenPath;
       hidden.set(hiddenPath, node);
     },
-    noteShown: shown.note,
-    wasShownOtherwise: shown.differs,
+    noteShown(path, attributes) {
+      shown.note(path, attributes);
+    },
+    wasShownOtherwise: (path, attributes) => shown.differs(path, attributes),
     get size() {
       return nodes.size + hidden.size;
     },

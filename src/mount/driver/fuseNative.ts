@@ -12,13 +12,14 @@ import type { Logger } from "../../core/log.js";
 import { deviceNumber, findMount, isPsyncMount, type MountEntry } from "../mountTable.js";
 import { unmountPath } from "../unmount.js";
 import { createCalls } from "./calls.js";
+import { deviceFds } from "./deviceFds.js";
 import { createDetacher } from "./detacher.js";
 import { createFileCalls } from "./fileCalls.js";
 import { createFileNodes } from "./fileNodes.js";
 import { createInodeNumbers } from "./inodeNumbers.js";
 import { createNativeHandlers } from "./nativeHandlers.js";
 import { nativeOptions } from "./nativeOptions.js";
-import { deviceFds, watchMount } from "./nativeMount.js";
+import { watchMount } from "./nativeMount.js";
 import type { Driver, DriverMount, FileSystem, MountOptions } from "./port.js";
 import { createRenamer } from "./renamer.js";
 
@@ -49,7 +50,7 @@ async function mountNative(
 
   const calls = createCalls({ log });
   const nodes = createFileNodes({
-    nowMs: clock.nowMs,
+    nowMs: () => clock.nowMs(),
     attributesValidMs: LIMITS.mount.attributesValidMs,
     maxRemembered: LIMITS.mount.rememberedVersions,
   });
@@ -68,8 +69,9 @@ async function mountNative(
   const inodes = createInodeNumbers();
   const handlers = createNativeHandlers({ fileSystem, calls, files, detacher, inodes });
 
-  const operations = Object.keys(handlers).map((name) => [name.slice("_op_".length), true]);
-  const fuse = new FuseClass(mountpoint, Object.fromEntries(operations), { timeout: false });
+  const operations: Record<string, true> = {};
+  for (const name of Object.keys(handlers)) operations[name.slice("_op_".length)] = true;
+  const fuse = new FuseClass(mountpoint, operations, { timeout: false });
   Object.assign(fuse, handlers, { _fuseOptions: () => optionText });
 
   const before = await findMount(mountpoint);

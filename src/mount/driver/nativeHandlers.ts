@@ -23,10 +23,7 @@ export interface HandlerParts {
   readonly inodes: InodeNumbers;
 }
 
-/**
- * Operations that would change something, with the number of arguments before the answer's payload, if it has one.
- * Source: open(2), EROFS.
- */
+/** Operations that would change something; write, setxattr and rename stand below. Source: open(2), EROFS. */
 const REFUSED = [
   "truncate",
   "ftruncate",
@@ -133,7 +130,9 @@ export function createNativeHandlers(parts: HandlerParts) {
         fail: (errno) => {
           signal(-errno);
         },
-        discard: files.release,
+        discard: (handle) => {
+          files.release(handle);
+        },
       });
     },
 
@@ -148,6 +147,7 @@ export function createNativeHandlers(parts: HandlerParts) {
     ): void {
       calls.start({
         label: `read ${path}`,
+        waitsForData: true,
         work: (abort) =>
           files.read(handle, { offset: offsetLow + offsetHigh * 2 ** 32, length }, abort),
         succeed: (pieces) => {

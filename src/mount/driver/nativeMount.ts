@@ -2,7 +2,6 @@
  * A mount while it lives: looks after changed files, notices when the mount is gone, and unmounts.
  * libfuse tells nobody that it was unmounted, so the kernel's table is read again and again.
  */
-import { readdir, readlink } from "node:fs/promises";
 import type Fuse from "fuse-native";
 import type { Clock } from "../../core/clock.js";
 import { errorMessage } from "../../core/errors.js";
@@ -11,6 +10,7 @@ import type { Logger } from "../../core/log.js";
 import { type MountEntry, readMountTable } from "../mountTable.js";
 import { unmountPath } from "../unmount.js";
 import type { Calls } from "./calls.js";
+import { isDeviceFd } from "./deviceFds.js";
 import type { Detacher } from "./detacher.js";
 import type { FileCalls } from "./fileCalls.js";
 import type { FileNodes } from "./fileNodes.js";
@@ -33,8 +33,7 @@ export interface WatchedMount {
   readonly log: Logger;
 }
 
-const DEVICE = "/dev/fuse";
-const MOUNT_CHECK_MS = 200;
+const MOUNT_CHECK_MS = 100;
 /** libfuse ends idle threads and starts new ones; each one ever started costs memory and wake-up time. */
 const MANY_THREADS = 1_000;
 
@@ -74,11 +73,12 @@ export function watchMount(parts: WatchedMount): DriverMount {
   const watchUntilGone = async (): Promise<void> => {
     while (await isMounted()) await after(MOUNT_CHECK_MS);
     // Unmounted lazily, files that are still open are served on. libfuse closes its device after the last of them.
-    while (await holdsDevice(parts.deviceFd)) await after(MOUNT_CHECK_MS);
+    while (parts.deviceFd !== undefined && (await isDeviceFd(parts.deviceFd)))
+      await after(MOUNT_CHECK_MS);
     checking.abort();
     calls.abortAll();
     files.releaseAll();
-    await renamer.close();
+    renamer.close();
     // Lets the process end: fuse-native's handle in the event loop is the last thing that keeps it.
     await new Promise<void>((resolve) => {
       fuse.close(() => {
@@ -103,22 +103,11 @@ export function watchMount(parts: WatchedMount): DriverMount {
       inodeNumbers: inodes.size,
     }),
     async unmount({ lazy }) {
-      calls.abortAll();
-      await detacher.idle();
-      if (await isMounted()) await unmountPath(entry.mountpoint, { clock, lazy });
+      await calls.abortDuring(async () => {
+        await detacher.idle();
+        if (await isMounted()) await unmountPath(entry.mountpoint, { clock, lazy });
+      });
       if (!lazy) await closed;
     },
   };
-}
-
-/** This process's descriptors of /dev/fuse; each mount has one. */
-export async function deviceFds(): Promise<number[]> {
-  const fds = (await readdir("/proc/self/fd")).map(Number);
-  const held = await Promise.all(fds.map(holdsDevice));
-  return fds.filter((_, index) => held[index]);
-}
-
-async function holdsDevice(fd: number | undefined): Promise<boolean> {
-  if (fd === undefined) return false;
-  return (await readlink(`/proc/self/fd/${fd}`).catch(() => "")) === DEVICE;
 }

@@ -1,6 +1,9 @@
-/** Talks to the thread that renames names of our own mount; started when it is first needed. */
-import { Worker } from "node:worker_threads";
-import type { RenameReply, RenameRequest } from "./renameWorker.js";
+/** Talks to the process that renames names of our own mount; started when it is first needed. */
+import { type ChildProcess, spawn, type StdioOptions } from "node:child_process";
+import { type FileHandle, open } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { deviceFds } from "./deviceFds.js";
+import type { RenameReply, RenameRequest } from "./renameProcess.js";
 
 export interface Renamer {
   /**
@@ -9,51 +12,74 @@ export interface Renamer {
    * @throws Error with the failed system call's message
    */
   send(request: RenameRequest): Promise<void>;
-  close(): Promise<void>;
+  close(): void;
 }
 
 export function createRenamer(): Renamer {
-  let worker: Worker | undefined;
-
-  const start = (): Worker => {
-    const started = new Worker(new URL("./renameWorker.js", import.meta.url), {
-      // Its own heap is tiny; nothing is printed there.
-      resourceLimits: { maxOldGenerationSizeMb: 16 },
-      execArgv: [],
-    });
-    started.unref();
-    return started;
-  };
+  let child: ChildProcess | undefined;
 
   return {
-    send(request) {
-      worker ??= start();
-      const thread = worker;
-      return new Promise((resolve, reject) => {
-        const settle = (error: Error | undefined): void => {
-          thread.off("message", onMessage);
-          thread.off("error", settle);
-          thread.off("exit", onExit);
-          if (error) reject(error);
-          else resolve();
-        };
-        const onMessage = ({ error }: RenameReply): void => {
-          settle(error === undefined ? undefined : new Error(error));
-        };
-        const onExit = (): void => {
-          worker = undefined;
-          settle(new Error("the renaming thread ended"));
-        };
-        thread.on("message", onMessage);
-        thread.on("error", settle);
-        thread.on("exit", onExit);
-        thread.postMessage(request);
-      });
+    async send(request) {
+      if (child?.connected !== true) child = await startProcess();
+      await ask(child, request);
     },
-    async close() {
-      const thread = worker;
-      worker = undefined;
-      await thread?.terminate();
+    close() {
+      // Without its channel it ends.
+      if (child?.connected === true) child.disconnect();
+      child = undefined;
     },
   };
+}
+
+function ask(child: ChildProcess, request: RenameRequest): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const settle = (error: Error | undefined): void => {
+      child.off("message", onMessage);
+      child.off("error", settle);
+      child.off("disconnect", onDisconnect);
+      child.channel?.unref();
+      if (error) reject(error);
+      else resolve();
+    };
+    const onMessage = (message: unknown): void => {
+      const { error } = message as RenameReply;
+      settle(error === undefined ? undefined : new Error(error));
+    };
+    const onDisconnect = (): void => {
+      settle(new Error("the renaming process ended"));
+    };
+    child.on("message", onMessage);
+    child.on("error", settle);
+    child.on("disconnect", onDisconnect);
+    child.channel?.ref();
+    child.send(request);
+  });
+}
+
+/**
+ * libfuse's descriptor of /dev/fuse would be passed on, and a process that has it keeps the mount alive when this one
+ * is killed: then its own call on the mount would wait for ever. So it gets /dev/null in that place.
+ */
+async function startProcess(): Promise<ChildProcess> {
+  const script = fileURLToPath(new URL("./renameProcess.js", import.meta.url));
+  const nothing = await open("/dev/null", "r");
+  try {
+    // Nothing may happen between these two: the next mount of this process would be missed.
+    const child = spawn(process.execPath, ["--max-old-space-size=16", script], {
+      stdio: stdioWithout(await deviceFds(), nothing),
+      cwd: "/",
+    });
+    child.unref();
+    return child;
+  } finally {
+    await nothing.close();
+  }
+}
+
+function stdioWithout(devices: readonly number[], nothing: FileHandle): StdioOptions {
+  const count = Math.max(3, ...devices.map((fd) => fd + 1));
+  const inherited = Array.from({ length: count }, (_, fd) =>
+    devices.includes(fd) ? nothing.fd : ("ignore" as const),
+  );
+  return [...inherited, "ipc"];
 }

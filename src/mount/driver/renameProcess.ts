@@ -1,11 +1,10 @@
 /**
- * Renames one name of our own mount, in a thread of its own.
+ * Renames one name of a mount, in a process of its own that the mount's process starts.
  *
- * The calls are synchronous: they wait for the mount's own answers, which the main thread gives. The thread pool would
- * not do: with all its threads waiting here, the file system behind the mount could not read a list any more.
+ * The calls wait for the answers of that process. A thread of it would not do: killed while a thread waits for its own
+ * mount, a process never ends and the mount hangs with it. Source: native-notes/fuse-native.md, own mount.
  */
 import { closeSync, constants, fstatSync, mkdirSync, openSync, renameSync } from "node:fs";
-import { parentPort } from "node:worker_threads";
 import { errorMessage, systemErrorCode } from "../../core/errors.js";
 
 /** First `prepare`, then `rename` or `cancel`; each is answered before the next is sent. */
@@ -75,13 +74,13 @@ function take(request: RenameRequest): void {
   }
 }
 
-parentPort?.on("message", (request: RenameRequest) => {
+process.on("message", (message) => {
   let error: string | undefined;
   try {
-    take(request);
+    take(message as RenameRequest);
   } catch (thrown) {
     error = errorMessage(thrown);
     closeFolder();
   }
-  parentPort?.postMessage({ error } satisfies RenameReply);
+  process.send?.({ error } satisfies RenameReply);
 });
