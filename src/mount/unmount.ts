@@ -55,7 +55,7 @@ export async function clearDeadMount(
   const state = await askMount(mountpoint, clock);
   if (state === "alive") {
     throw new PsyncError("ERR_PSYNC_MOUNT", `${mountpoint} is already mounted`, {
-      hint: `psync unmount ${JSON.stringify(mountpoint)}`,
+      hint: `psync umount ${JSON.stringify(mountpoint)}`,
     });
   }
   if (state === "silent") {

@@ -41,6 +41,11 @@ const SCHEMA = `
   PRAGMA user_version = ${SCHEMA_VERSION};
 `;
 
+/** Loads SQLite's native code, which nothing else does before a store is opened. @throws why it does not load */
+export function loadSqlite(): void {
+  new Database(":memory:").close();
+}
+
 /** The file is a database, but not one this version reads. */
 export class OtherSchemaError extends Error {
   constructor(version: unknown) {

@@ -128,6 +128,11 @@ async function resolveMountpoint(path: string): Promise<string> {
   }
 }
 
+/** Loads the addon, for who wants to know whether it can be. @throws ERR_PSYNC_MOUNT libfuse 2 is missing */
+export async function assertFuseNativeLoads(): Promise<void> {
+  await loadFuse();
+}
+
 /** Loads the addon, and takes away its means to run a shell. */
 async function loadFuse(): Promise<typeof Fuse> {
   try {

@@ -1,0 +1,75 @@
+/** `psync doctor`: what this machine lacks, and what mends it. */
+import { formatCount } from "../core/bytes.js";
+import { PsyncError } from "../core/errors.js";
+import {
+  checkAllowOther,
+  checkFuseDevice,
+  checkFusermount,
+  checkNode,
+  checkPackage,
+  checkStore,
+  type Check,
+} from "./checks.js";
+import { formatTable, writeJson, writeOut } from "./output.js";
+import { defineCommand, serverOption } from "./run.js";
+
+export const doctorCommand = defineCommand({
+  command: "doctor",
+  describe: "Check what psync needs of this machine, and say what mends it",
+  builder: (args) =>
+    args
+      .option("server", serverOption)
+      .option("json", { type: "boolean", describe: "as JSON" })
+      .example("psync doctor", "one line for each thing that is needed"),
+  run: async (args, { settings, signal }) => {
+    const { nativeParts, probeServer } = await import("../compose.js");
+    const checks: Check[] = [
+      checkNode(),
+      await checkPackage({
+        name: "better-sqlite3",
+        neededBy: "all commands",
+        load: nativeParts.loadSqlite,
+        mend: "sudo apt-get install python3 make g++ && npm rebuild better-sqlite3",
+      }),
+      await checkPackage({
+        name: "fuse-native",
+        neededBy: "mount",
+        load: nativeParts.loadFuseNative,
+        mend: "sudo apt-get install libfuse2 fuse3",
+      }),
+      await checkFuseDevice(),
+      await checkFusermount(),
+      await checkAllowOther(),
+      await checkStore(settings.storePath),
+    ];
+    if (settings.servers.length === 0) {
+      checks.push({
+        name: "servers",
+        status: "warn",
+        found: "none is configured",
+        neededBy: "get, mount",
+        mend: "name one with --server, PSYNC_SERVERS or in config.json",
+      });
+    }
+    const probes = settings.servers.map(async (server): Promise<Check> => {
+      const { name, problem } = await probeServer(server, { signal });
+      const base = { name, neededBy: "get, mount" };
+      if (problem === undefined) return { ...base, status: "ok", found: "answers" };
+      return { ...base, status: "warn", found: problem, mend: `curl -I ${name}` };
+    });
+    checks.push(...(await Promise.all(probes)));
+    if (args.json === true) await writeJson(checks);
+    else await writeOut(formatTable(checks.map(rowOf)));
+    const failed = checks.filter(({ status }) => status === "fail");
+    if (failed.length > 0) {
+      const details = failed.map(({ name, mend }) => `${name}: ${mend ?? ""}`);
+      const problem = `this machine lacks ${formatCount(failed.length, "thing")} that psync needs`;
+      throw new PsyncError("ERR_PSYNC_FAILED", problem, { details });
+    }
+  },
+});
+
+function rowOf({ name, status, found, neededBy, mend }: Check): string[] {
+  const advice = status === "ok" || mend === undefined ? "" : `→ ${mend}`;
+  return [status, name, found, `(${neededBy})`, advice];
+}

@@ -1,0 +1,83 @@
+/** `psync get`: the blocks of lists, kept in the store. */
+import { formatCount, formatSize } from "../core/bytes.js";
+import { LIMITS } from "../core/limits.js";
+import { systemClock } from "../core/clock.js";
+import { PsyncError } from "../core/errors.js";
+import { readInputLists } from "./inputLists.js";
+import { writeJson } from "./output.js";
+import { createProgress } from "./progress.js";
+import { defineCommand, serverOption } from "./run.js";
+
+export const getCommand = defineCommand({
+  command: "get [source..]",
+  describe: "Fetch the blocks of lists and keep them",
+  builder: (args) =>
+    args
+      .positional("source", {
+        type: "string",
+        array: true,
+        default: [] as string[],
+        describe: "servers (http://… or https://…) and hashlist files, in any order [stdin]",
+      })
+      .option("server", serverOption)
+      .option("force", { type: "boolean", describe: "fetch also the blocks that are there" })
+      .option("json", { type: "boolean", describe: "say what was done as JSON, on stdout" })
+      .example("psync get http://localhost:8000 disk.iso.hashlist", "then `psync glue`")
+      .example("psync get http://a:8000 http://b:8000 < disk.iso.hashlist", "from two at once"),
+  run: async (args, { settings, log, signal }) => {
+    const isServer = (source: string): boolean => /^https?:\/\//i.test(source);
+    const named = args.source.filter(isServer);
+    const servers = named.length > 0 ? [...named, ...(args.server ?? [])] : settings.servers;
+    if (servers.length === 0) {
+      throw new PsyncError("ERR_PSYNC_USAGE", "there is no server to get blocks from", {
+        hint: "name one: psync get http://server.example:8000 LIST",
+      });
+    }
+    const { createServers, openLocalStore } = await import("../compose.js");
+    const { getBlocks, unavailableBlocks } = await import("../transfer/getBlocks.js");
+    const patienceMs = LIMITS.fetch.getPatienceMs;
+    const source = createServers({ servers, log, patienceMs });
+    const lists = await readInputLists(args.source.filter((text) => !isServer(text)));
+    const store = await openLocalStore({ ...settings, log });
+    const total = lists.reduce((sum, { list }) => sum + list.blockCount, 0);
+    const progress = createProgress({ label: "get", total, quiet: args.quiet === true });
+    try {
+      const totals = await getBlocks(lists, {
+        store: store.blocks,
+        source,
+        clock: systemClock,
+        signal,
+        force: args.force === true,
+        onProgress: ({ presentCount, fetchedCount, fetchedBytes }) => {
+          progress.update(presentCount + fetchedCount, fetchedBytes);
+        },
+      }).finally(() => {
+        progress.end();
+      });
+      const { blockCount, presentCount, fetchedCount, fetchedBytes, failures } = totals;
+      const lackingCount = failures.length + totals.notTriedCount;
+      log.info(
+        `${formatCount(blockCount, "block")}: ${presentCount} there already, ` +
+          `${fetchedCount} fetched (${formatSize(fetchedBytes)}), ${lackingCount} missing`,
+      );
+      if (args.json === true) {
+        const failed = failures.map(({ listName: list, blockIndex, hash, error }) => {
+          const servers = error instanceof PsyncError ? error.details : [];
+          return { list, blockIndex, hash, error: error.message, servers };
+        });
+        await writeJson({
+          blockCount,
+          presentCount,
+          fetchedCount,
+          fetchedBytes,
+          lackingCount,
+          failed,
+        });
+      }
+      if (lackingCount > 0) throw unavailableBlocks(totals);
+    } finally {
+      await source.close();
+      await store.close();
+    }
+  },
+});

@@ -1,0 +1,128 @@
+/** `psync mount`: a folder of hashlists as a folder of files. */
+import { realpath } from "node:fs/promises";
+import { resolve } from "node:path";
+import { systemClock } from "../core/clock.js";
+import { errorMessage, PsyncError } from "../core/errors.js";
+import type { Logger } from "../core/log.js";
+import { isDaemonChild, reportFailure, reportReady, startDaemon } from "./daemon.js";
+import { createFileLogger, daemonLogPath } from "./logFile.js";
+import { writeOut } from "./output.js";
+import { defineCommand, serverOption, type CommandContext } from "./run.js";
+
+export const mountCommand = defineCommand({
+  command: "mount <lists> <mountpoint>",
+  describe: "Show hashlists as files that can be read at once",
+  builder: (args) =>
+    args
+      .positional("lists", {
+        type: "string",
+        demandOption: true,
+        describe: "folder of hashlists, or one hashlist",
+      })
+      .positional("mountpoint", { type: "string", demandOption: true, describe: "empty folder" })
+      .option("server", serverOption)
+      .option("daemon", {
+        alias: "d",
+        type: "boolean",
+        describe: "go to the background once it can be read; logs to the store",
+      })
+      .option("allow-other", { type: "boolean", describe: "let other users read it too" })
+      .example("psync mount lists/ /mnt/psync --server http://localhost:8000", "until Ctrl-C")
+      .example("psync mount lists/ /mnt/psync --daemon", "until `psync umount /mnt/psync`"),
+  run: async (args, context) => {
+    const mountpoint = resolve(args.mountpoint);
+    const logPath = daemonLogPath(context.settings.storePath, mountpoint);
+    if (isDaemonChild()) {
+      const log = createFileLogger(logPath, args.verbose === true ? "debug" : "info");
+      try {
+        await mountUntilStopped({ ...args, mountpoint }, { ...context, log }, (ready) => {
+          log.info(ready);
+          reportReady(mountpoint);
+        });
+      } catch (error) {
+        log.error(errorMessage(error));
+        reportFailure(error);
+        throw error;
+      }
+    } else if (args.daemon === true) {
+      const { pid } = await startDaemon(logPath, context.signal);
+      context.log.info(`${mountpoint} is mounted by process ${pid}, which logs to ${logPath}`);
+    } else {
+      await mountUntilStopped({ ...args, mountpoint }, context, (ready) => {
+        void writeOut(`${ready}; Ctrl-C unmounts it\n`);
+      });
+    }
+  },
+});
+
+interface MountArguments {
+  readonly lists: string;
+  readonly mountpoint: string;
+  readonly allowOther: boolean | undefined;
+}
+
+async function mountUntilStopped(
+  args: MountArguments,
+  context: CommandContext,
+  onReady: (message: string) => void,
+): Promise<void> {
+  const { settings, log, signal } = context;
+  const { servers: addresses, storePath } = settings;
+  const {
+    createListsFileSystem,
+    createMountDriver,
+    createReadPath,
+    createServers,
+    openLocalStore,
+  } = await import("../compose.js");
+  const { startMountSession } = await import("../mount/mountSession.js");
+  const servers = createServers({ servers: addresses, log });
+  const listsPath = await realListsPath(args.lists);
+  const store = await openLocalStore({ storePath, log });
+  const readPath = createReadPath({ store: store.blocks, sizes: store.sizes, servers, log });
+  try {
+    const fileSystem = await createListsFileSystem({ listsPath, readPath, log });
+    const driver = createMountDriver(log);
+    const session = await startMountSession(
+      { driver, fileSystem, clock: systemClock, log },
+      {
+        mountpoint: args.mountpoint,
+        sourceName: listsPath,
+        allowOther: args.allowOther === true,
+        ownFolders: [listsPath, await realpath(storePath)],
+      },
+    );
+    warnWithoutServers(addresses, log);
+    onReady(`${listsPath} is mounted at ${session.mountpoint}`);
+    await untilStopped(signal, session.closed);
+    if (signal.aborted) await session.stop();
+    log.info(`${session.mountpoint} is unmounted`);
+  } finally {
+    await readPath.close();
+    await store.close();
+  }
+}
+
+function warnWithoutServers(servers: readonly string[], log: Logger): void {
+  if (servers.length > 0) return;
+  log.warn("no server is configured: only blocks that are in the store can be read");
+}
+
+/** Waits for a signal, or for somebody else to unmount it. */
+async function untilStopped(signal: AbortSignal, closed: Promise<void>): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise<void>((resolve) => {
+    const done = (): void => {
+      resolve();
+    };
+    signal.addEventListener("abort", done, { once: true });
+    void closed.then(done, done);
+  });
+}
+
+async function realListsPath(lists: string): Promise<string> {
+  return realpath(lists).catch((error: unknown) => {
+    const problem = `cannot read the hashlists ${lists}: ${errorMessage(error)}`;
+    throw new PsyncError("ERR_PSYNC_FAILED", problem, { cause: error });
+  });
+}

@@ -1,0 +1,75 @@
+/** What every command runs in: its settings, its log, and a signal that Ctrl-C aborts. */
+import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
+import type { Logger } from "../core/log.js";
+import { createStderrLogger, interrupted, type Verbosity } from "./output.js";
+import { resolveSettings, type Settings } from "./settings.js";
+
+/** The options that every command has. */
+export interface GlobalArguments extends Verbosity {
+  store?: string | undefined;
+}
+
+export interface CommandContext {
+  readonly settings: Settings;
+  readonly log: Logger;
+  /** Aborted with ERR_PSYNC_INTERRUPTED at the first SIGINT, SIGTERM or SIGHUP. */
+  readonly signal: AbortSignal;
+}
+
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+const INTERRUPTED_STATUS = 130;
+
+/** A command as a file of this folder says it: how it is called, and what it does with its arguments. */
+export interface CommandSpec<Args extends GlobalArguments> {
+  readonly command: string | readonly string[];
+  readonly describe: string;
+  readonly builder: (args: Argv<GlobalArguments>) => Argv<Args>;
+  readonly run: (args: ArgumentsCamelCase<Args>, context: CommandContext) => Promise<void>;
+}
+
+/** Makes a yargs command whose work runs in a `CommandContext`. */
+export function defineCommand<Args extends GlobalArguments>(
+  spec: CommandSpec<Args>,
+): CommandModule<GlobalArguments, Args> {
+  const { command, describe, builder, run } = spec;
+  return {
+    command,
+    describe,
+    builder,
+    handler: (args) => runCommand(args, (context) => run(args, context)),
+  };
+}
+
+/** `--server`, as every command has it that asks servers. */
+export const serverOption = {
+  type: "string",
+  array: true,
+  requiresArg: true,
+  nargs: 1,
+  describe: "a server of blocks, repeatable [PSYNC_SERVERS, config.json]",
+} as const;
+
+/**
+ * Runs a command's work. The first signal asks it to stop and clean up; the second one ends the process.
+ *
+ * @throws what the work throws, and ERR_PSYNC_USAGE for settings that mean nothing
+ */
+async function runCommand(
+  args: GlobalArguments & { readonly server?: readonly string[] | undefined },
+  work: (context: CommandContext) => Promise<void>,
+): Promise<void> {
+  const settings = await resolveSettings(args);
+  const controller = new AbortController();
+  const onSignal = (): void => {
+    if (controller.signal.aborted) process.exit(INTERRUPTED_STATUS);
+    controller.abort(interrupted());
+  };
+  for (const name of SIGNALS) process.on(name, onSignal);
+  // Without a listener a reader that goes away ends the process before the write can be rejected.
+  process.stdout.on("error", () => undefined);
+  try {
+    await work({ settings, log: createStderrLogger(args), signal: controller.signal });
+  } finally {
+    for (const name of SIGNALS) process.removeListener(name, onSignal);
+  }
+}

@@ -1,0 +1,83 @@
+/** Where the store is and which servers are asked: the command line, then the environment, then config.json. */
+import { readFile } from "node:fs/promises";
+import { homedir } from "node:os";
+import { join, resolve } from "node:path";
+import { errorMessage, PsyncError, systemErrorCode } from "../core/errors.js";
+
+export interface Settings {
+  /** Absolute. */
+  readonly storePath: string;
+  /** Addresses as they were written, in the order of preference. */
+  readonly servers: readonly string[];
+}
+
+export interface SettingsArguments {
+  readonly store?: string | undefined;
+  readonly server?: readonly string[] | undefined;
+}
+
+const CONFIG_NAME = "config.json";
+
+/**
+ * What is said nearest to the call wins whole: servers named with `--server` replace those of the
+ * environment, and those replace the ones in config.json.
+ *
+ * @throws ERR_PSYNC_USAGE config.json is not what it should be, with its path
+ */
+export async function resolveSettings(
+  args: SettingsArguments,
+  environment: NodeJS.ProcessEnv = process.env,
+): Promise<Settings> {
+  const storePath = resolve(
+    args.store ?? nonEmpty(environment["PSYNC_STORE"]) ?? join(homedir(), ".psync"),
+  );
+  const fromEnvironment = nonEmpty(environment["PSYNC_SERVERS"])
+    ?.split(/[\s,]+/)
+    .filter(Boolean);
+  const servers =
+    args.server ?? fromEnvironment ?? (await readConfig(join(storePath, CONFIG_NAME))).servers;
+  return { storePath, servers };
+}
+
+interface Config {
+  readonly servers: readonly string[];
+}
+
+async function readConfig(path: string): Promise<Config> {
+  let text: string;
+  try {
+    text = await readFile(path, "utf8");
+  } catch (error) {
+    const code = systemErrorCode(error);
+    if (code === "ENOENT" || code === "ENOTDIR") return { servers: [] };
+    throw badConfig(path, `cannot be read: ${errorMessage(error)}`);
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw badConfig(path, `is not JSON: ${errorMessage(error)}`);
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw badConfig(path, "is not a JSON object");
+  }
+  const { servers = [], ...unknown } = value as Record<string, unknown>;
+  const [unknownName] = Object.keys(unknown);
+  if (unknownName !== undefined) {
+    throw badConfig(path, `has a setting that psync does not know: ${JSON.stringify(unknownName)}`);
+  }
+  if (!Array.isArray(servers) || !servers.every((server) => typeof server === "string")) {
+    throw badConfig(path, '"servers" is not a list of addresses');
+  }
+  return { servers: servers };
+}
+
+function badConfig(path: string, problem: string): PsyncError {
+  return new PsyncError("ERR_PSYNC_USAGE", `${path} ${problem}`, {
+    hint: 'it looks like this: { "servers": ["http://server.example:8000"] }',
+  });
+}
+
+function nonEmpty(text: string | undefined): string | undefined {
+  return text === "" ? undefined : text;
+}

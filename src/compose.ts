@@ -1,0 +1,142 @@
+/** The only place that builds the pieces and joins them. Each command takes from here what it needs. */
+import { stat } from "node:fs/promises";
+import type { BlockSource, BlockStore, SizeMemory } from "./block/ports.js";
+import { blockOf } from "./block/verify.js";
+import { systemClock } from "./core/clock.js";
+import { errorMessage, PsyncError } from "./core/errors.js";
+import { LIMITS } from "./core/limits.js";
+import type { Logger } from "./core/log.js";
+import { createHttpServer } from "./fetch/httpServer.js";
+import { createServerSet, type ServerSet } from "./fetch/serverSet.js";
+import { parseServerUrl } from "./fetch/serverUrl.js";
+import { assertFuseNativeLoads, createFuseNativeDriver } from "./mount/driver/fuseNative.js";
+import type { Driver, FileSystem } from "./mount/driver/port.js";
+import { createFileSystem } from "./mount/fileSystem.js";
+import { createFolderTree, createSingleListTree, type Tree } from "./mount/tree.js";
+import { withMemoryCache } from "./source/memoryCache.js";
+import { withSingleFlight } from "./source/singleFlight.js";
+import { createStoreThenFetch } from "./source/storeThenFetch.js";
+import { loadSqlite } from "./store/indexFile.js";
+import { openStore, type Store } from "./store/openStore.js";
+
+export interface StoreParts {
+  readonly storePath: string;
+  readonly log: Logger;
+}
+
+/** Opens the local store. @throws ERR_PSYNC_STORE it is not to be used */
+export function openLocalStore({ storePath, log }: StoreParts): Promise<Store> {
+  return openStore({ path: storePath, clock: systemClock, log });
+}
+
+/**
+ * Servers as a source that asks the network for every block.
+ *
+ * @param parts.servers addresses as they were written
+ * @throws ERR_PSYNC_USAGE an address has no meaning
+ */
+export function createServers(parts: {
+  readonly servers: readonly string[];
+  readonly log: Logger;
+  readonly patienceMs?: number;
+}): ServerSet {
+  const { servers, log, patienceMs = LIMITS.fetch.patienceMs } = parts;
+  return createServerSet({
+    servers: servers.map(parseServerUrl),
+    clock: systemClock,
+    log,
+    patienceMs,
+  });
+}
+
+export interface ReadPath {
+  readonly source: BlockSource;
+  readonly sizes: SizeMemory;
+  /** Ends what is under way, and waits for what is being written to the store. */
+  close(): Promise<void>;
+}
+
+/** Memory, one flight a block, store, servers: what every reader of a mount goes through. */
+export function createReadPath(parts: {
+  readonly store: BlockStore;
+  readonly sizes: SizeMemory;
+  readonly servers: ServerSet;
+  readonly log: Logger;
+}): ReadPath {
+  const { store, sizes, servers, log } = parts;
+  const stored = createStoreThenFetch({
+    store,
+    fetcher: servers,
+    log,
+    blocksInFlight: LIMITS.read.blocksInFlight,
+    inFlightBytes: LIMITS.memory.inFlightBytes,
+  });
+  const failureMemoryMs = LIMITS.read.failedBlockMemoryMs;
+  const shared = withSingleFlight(stored, { clock: systemClock, failureMemoryMs });
+  const source = withMemoryCache(shared, { maxBytes: LIMITS.memory.cachedBlocksBytes });
+  return {
+    source,
+    sizes,
+    async close() {
+      await servers.close();
+      await stored.settled();
+    },
+  };
+}
+
+/**
+ * The file system of a folder of lists, or of one list.
+ *
+ * @param parts.listsPath absolute, without symlinks
+ * @throws ERR_PSYNC_FAILED it is not there or cannot be read
+ */
+export async function createListsFileSystem(parts: {
+  readonly listsPath: string;
+  readonly readPath: ReadPath;
+  readonly log: Logger;
+}): Promise<FileSystem> {
+  const { listsPath, readPath, log } = parts;
+  const { source, sizes } = readPath;
+  const tree = await treeOf(listsPath, log);
+  return createFileSystem({ tree, source, sizes, clock: systemClock, log });
+}
+
+/** The driver of mounts. Nothing is loaded until it mounts. */
+export function createMountDriver(log: Logger): Driver {
+  return createFuseNativeDriver({ clock: systemClock, log });
+}
+
+async function treeOf(listsPath: string, log: Logger): Promise<Tree> {
+  const stats = await stat(listsPath).catch((error: unknown) => {
+    const problem = `cannot read ${listsPath}: ${errorMessage(error)}`;
+    throw new PsyncError("ERR_PSYNC_FAILED", problem, { cause: error });
+  });
+  return stats.isDirectory()
+    ? createFolderTree({ root: listsPath, log })
+    : createSingleListTree(listsPath);
+}
+
+/**
+ * Asks a server for a block that is always the same, the empty one: any answer but a failure will do.
+ *
+ * @returns the server's name without credentials, and what is wrong with it, if something is
+ */
+export async function probeServer(
+  address: string,
+  { signal }: { readonly signal: AbortSignal },
+): Promise<{ readonly name: string; readonly problem?: string }> {
+  const url = parseServerUrl(address);
+  const server = createHttpServer(url, { clock: systemClock, limits: LIMITS.fetch });
+  try {
+    const { hash } = blockOf(new Uint8Array(0));
+    const outcome = await server.fetchBytes({ hash, maxBytes: 1, signal });
+    return outcome.type === "failed"
+      ? { name: url.display, problem: outcome.reason }
+      : { name: url.display };
+  } finally {
+    await server.close();
+  }
+}
+
+/** The parts with native code, each as what loads it or throws. */
+export const nativeParts = { loadSqlite, loadFuseNative: assertFuseNativeLoads };
