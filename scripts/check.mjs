@@ -9,4 +9,5 @@ tool("prettier/bin/prettier.cjs", "--check", ".");
 tool("eslint/bin/eslint.js", "--max-warnings", "0", ".");
 tool("knip/bin/knip.js");
 console.log("psync: format, lint, types and exports are as they should be");
-if (!process.argv.includes("--without-tests")) run(process.execPath, [join(ROOT, "scripts/test.mjs")]);
+if (!process.argv.includes("--without-tests"))
+  run(process.execPath, [join(ROOT, "scripts/test.mjs")]);

@@ -54,12 +54,21 @@ async function demo() {
 
   say("4. the list is mounted, with an empty store, and the liar asked first");
   const servers = ["--server", liar.url, "--server", honest.said];
-  await start(["mount", paths.lists, paths.mountpoint, "--store", paths.cache, ...servers], / is mounted at /);
+  await start(
+    ["mount", paths.lists, paths.mountpoint, "--store", paths.cache, ...servers],
+    / is mounted at /,
+  );
   const mounted = join(paths.mountpoint, (await output("ls", [paths.mountpoint])).trim());
   console.log(`   ${mounted}: ${mib(storedBytes())} fetched so far`);
 
   say("5. a few bytes in the middle fetch one block");
-  await output("dd", [`if=${mounted}`, "of=/dev/null", "bs=4096", "count=1", `skip=${Math.floor(fileBytes / 8192)}`]);
+  await output("dd", [
+    `if=${mounted}`,
+    "of=/dev/null",
+    "bs=4096",
+    "count=1",
+    `skip=${Math.floor(fileBytes / 8192)}`,
+  ]);
   console.log(`   ${mib(storedBytes())} fetched so far`);
 
   say("6. the whole file, read with sha256sum");
@@ -67,7 +76,9 @@ async function demo() {
   const expected = await sha256(file);
   console.log(`   through the mount  ${seen}`);
   console.log(`   the file itself    ${expected}`);
-  console.log(`   ${mib(storedBytes())} fetched; the liar was asked ${liar.requestCount()} time(s), and banned`);
+  console.log(
+    `   ${mib(storedBytes())} fetched; the liar was asked ${liar.requestCount()} time(s), and banned`,
+  );
   if (seen !== expected) throw new Error("the sums differ");
   if (liar.requestCount() === 0) throw new Error("the liar was never asked");
   say("The sums agree.");
@@ -88,7 +99,9 @@ async function psync(args) {
 
 /** Starts psync in the background and waits until it says what is expected. */
 async function start(args, expected) {
-  const child = spawn(process.execPath, [PSYNC, ...args, "--quiet"], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(process.execPath, [PSYNC, ...args, "--quiet"], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
   cleanups.push(async () => {
     if (child.exitCode !== null) return;
     child.kill("SIGTERM");

@@ -33,13 +33,18 @@ export function setUp({ withTests = false } = {}) {
 }
 
 export function build() {
-  run(process.execPath, [join(ROOT, "node_modules/typescript/bin/tsc"), "-p", join(ROOT, "tsconfig.json")]);
+  run(process.execPath, [
+    join(ROOT, "node_modules/typescript/bin/tsc"),
+    "-p",
+    join(ROOT, "tsconfig.json"),
+  ]);
 }
 
 /** Runs a program to its end, its output going where ours goes; ends this process when it fails. */
 export function run(command, args, options = {}) {
   const { status, error } = spawnSync(command, args, { cwd: ROOT, stdio: "inherit", ...options });
-  if (status !== 0) stop(`${[command, ...args].join(" ")} failed${error ? `: ${error.message}` : ""}`);
+  if (status !== 0)
+    stop(`${[command, ...args].join(" ")} failed${error ? `: ${error.message}` : ""}`);
 }
 
 export function stop(message) {
@@ -86,19 +91,24 @@ function installFuse() {
     console.log("psync: there is no /dev/fuse here, so nothing can be mounted");
     return;
   }
-  const hasLibrary = spawnSync(process.execPath, ["-e", 'require("fuse-native")'], { cwd: ROOT }).status === 0;
+  const hasLibrary =
+    spawnSync(process.execPath, ["-e", 'require("fuse-native")'], { cwd: ROOT }).status === 0;
   if (!hasLibrary || !hasProgram("fusermount3")) install("FUSE", FUSE_PACKAGES);
 }
 
 /** Installs Debian packages where this user may, else says what to run, and stops. */
 function install(what, packages) {
   const problem = tryApt(packages);
-  if (problem) stop(`${what} is missing and ${problem}\nhint: run this, then try again:\n  ${aptCommand(packages)}`);
+  if (problem)
+    stop(
+      `${what} is missing and ${problem}\nhint: run this, then try again:\n  ${aptCommand(packages)}`,
+    );
 }
 
 function tryInstall(what, packages, otherwise) {
   const problem = tryApt(packages);
-  if (problem) console.log(`psync: ${what} is missing (${otherwise}); to have it: ${aptCommand(packages)}`);
+  if (problem)
+    console.log(`psync: ${what} is missing (${otherwise}); to have it: ${aptCommand(packages)}`);
 }
 
 /** @returns {string | undefined} why it did not work */

@@ -16,6 +16,12 @@ if (files.length === 0) {
   console.error(`psync: no test has ${names.join(" or ")} in its path`);
   process.exit(1);
 }
-const args = ["--enable-source-maps", "--test", "--test-reporter=spec", "--test-concurrency=2", ...files];
+const args = [
+  "--enable-source-maps",
+  "--test",
+  "--test-reporter=spec",
+  "--test-concurrency=2",
+  ...files,
+];
 const { status } = spawnSync(process.execPath, args, { cwd: ROOT, stdio: "inherit" });
 process.exitCode = status ?? 1;

@@ -1,11 +1,5 @@
 /** What the commands write: data on stdout, everything else on stderr. */
-import {
-  ERROR_TABLE,
-  errorMessage,
-  isPsyncError,
-  PsyncError,
-  systemErrorCode,
-} from "../core/errors.js";
+import { ERROR_TABLE, isPsyncError, PsyncError, systemErrorCode } from "../core/errors.js";
 import { createLogger, oneLine, type Logger, type LogLevel } from "../core/log.js";
 
 export interface Verbosity {
@@ -90,9 +84,4 @@ export function formatTable(rows: readonly (readonly string[])[]): string {
 /** The error that ends a command at Ctrl-C. */
 export function interrupted(): PsyncError {
   return new PsyncError("ERR_PSYNC_INTERRUPTED", "interrupted");
-}
-
-/** What went wrong, in one line, for a log. */
-export function summaryOf(error: unknown): string {
-  return oneLine(errorMessage(error));
 }

@@ -48,13 +48,7 @@ export function createHashlist(parts: {
   };
 }
 
-/** The most bytes that one block of the list can have, as far as the list tells. */
-export function maxBlockBytes(list: Hashlist, blockIndex: number): number {
-  if (blockIndex < list.blockCount - 1 || list.sizeBytes === undefined) return list.blockSizeBytes;
-  return list.sizeBytes - (list.blockCount - 1) * list.blockSizeBytes;
-}
-
-/** How many blocks differ by name, which is how many have to be fetched. */
+/** The index of each block that differs by name from all before it: what has to be fetched. */
 export function* distinctBlocks(list: Hashlist): Generator<number> {
   const seen = new Set<BlockHash>();
   for (let blockIndex = 0; blockIndex < list.blockCount; blockIndex += 1) {

@@ -1,4 +1,5 @@
 /** Lists and sources made from bytes, for tests that need no store and no server. */
+import { randomBytes } from "node:crypto";
 import type { BlockHash } from "../../src/block/hash.js";
 import type { BlockRequest, BlockSource } from "../../src/block/ports.js";
 import { blockOf, type VerifiedBlock } from "../../src/block/verify.js";
@@ -49,4 +50,10 @@ export function mapSource(blocks: ReadonlyMap<BlockHash, VerifiedBlock>): {
       },
     },
   };
+}
+
+/** Lines of a list whose blocks nobody has. */
+export function madeUpHashes(count: number): string {
+  const hex = randomBytes(count * 32).toString("hex");
+  return hex.replace(/.{64}/g, "$&\n");
 }

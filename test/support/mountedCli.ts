@@ -1,10 +1,15 @@
 /** A mount made by the command line, as a user makes it: served by another process, so that any call on it is safe. */
 import { execFile } from "node:child_process";
-import { mkdir } from "node:fs/promises";
+import { mkdir, rename, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { promisify } from "node:util";
+import type { VerifiedBlock } from "../../src/block/verify.js";
 import { systemClock } from "../../src/core/clock.js";
 import { findMount } from "../../src/mount/mountTable.js";
 import { unmountPath } from "../../src/mount/unmount.js";
+import { startFaultyServer } from "./faultyServer.js";
+import { listOf } from "./lists.js";
+import { tempFolder } from "./tempFolder.js";
 import { cleanUp, type CleanUpContext } from "./cleanUp.js";
 import { startPsync, type RunningPsync } from "./cli.js";
 
@@ -61,4 +66,31 @@ export async function tryShell(
   const output = await shell(`(${command}) 2>&1; echo "status $?"`, cwd);
   const status = Number(/status (\d+)\n$/.exec(output)?.[1]);
   return { status, output };
+}
+
+/** Empty folders for lists, a store and a mountpoint, and blocks that a server of the test gives. */
+export async function listsFixture(t: CleanUpContext) {
+  const folder = await tempFolder(t);
+  const lists = join(folder, "lists");
+  const store = join(folder, "store");
+  const mountpoint = join(folder, "mnt");
+  await mkdir(lists);
+  const blocks: VerifiedBlock[] = [];
+  /** Puts a list into the folder, all at once; its blocks are for the server. */
+  const add = async (name: string, bytes: Uint8Array, options: { plain?: boolean } = {}) => {
+    const listed = await listOf(bytes, undefined, options);
+    blocks.push(...listed.blocks.values());
+    const path = join(lists, `${name}.hashlist`);
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(join(lists, "new"), listed.text);
+    await rename(join(lists, "new"), path);
+  };
+  const serve = async (given: readonly VerifiedBlock[] = blocks, port = 0) => {
+    const server = await startFaultyServer({ blocks: given, seed: 1, fault: "none", port });
+    cleanUp(t, () => server.close());
+    return server;
+  };
+  const mount = (servers: readonly string[], more: { args?: string[]; lists?: string } = {}) =>
+    mountCli(t, { lists, store, mountpoint, servers, ...more });
+  return { folder, lists, store, mountpoint, blocks, add, serve, mount };
 }

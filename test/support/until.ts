@@ -27,3 +27,15 @@ export function createGate(): { readonly passed: Promise<void>; readonly open: (
     },
   };
 }
+
+/** Waits for a condition that has to be asked for. */
+export async function untilAsync(
+  condition: () => Promise<boolean>,
+  timeoutMs = 15_000,
+): Promise<void> {
+  const endMs = performance.now() + timeoutMs;
+  while (!(await condition())) {
+    if (performance.now() > endMs) throw new Error(`not within ${timeoutMs} ms`);
+    await sleep(20);
+  }
+}

@@ -1,71 +1,36 @@
 import { strict as assert } from "node:assert";
-import { randomBytes } from "node:crypto";
 import {
   mkdir,
   open,
   readdir,
   readFile,
   readlink,
-  rename,
   rm,
   stat,
   statfs,
   symlink,
   writeFile,
 } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { describe, it, type TestContext } from "node:test";
-import { blockOf, type VerifiedBlock } from "../../src/block/verify.js";
-import { findMount } from "../../src/mount/mountTable.js";
+import { describe, it } from "node:test";
+import { systemErrorCode } from "../../src/core/errors.js";
+import { blockOf } from "../../src/block/verify.js";
 import { seededBytes } from "../support/blocks.js";
 import { cleanUp } from "../support/cleanUp.js";
 import { psync, psyncOk, startPsync } from "../support/cli.js";
 import { startFaultyServer } from "../support/faultyServer.js";
-import { listOf } from "../support/lists.js";
-import { mountCli, shell, tryShell, unmountAfter } from "../support/mountedCli.js";
+import { madeUpHashes } from "../support/lists.js";
+import { listsFixture, shell, tryShell } from "../support/mountedCli.js";
+import { untilAsync } from "../support/until.js";
 import { skipReason } from "../support/mounting.js";
-import { tempFolder } from "../support/tempFolder.js";
 
 const MIB = 1024 * 1024;
 const DEAD = "http://127.0.0.1:1";
 
-/** Empty folders for lists, a store and a mountpoint, and blocks that a server of the test gives. */
-async function fixture(t: TestContext) {
-  const folder = await tempFolder(t);
-  const lists = join(folder, "lists");
-  const store = join(folder, "store");
-  const mountpoint = join(folder, "mnt");
-  await mkdir(lists);
-  const blocks: VerifiedBlock[] = [];
-  /** Puts a list into the folder, all at once; its blocks are for the server. */
-  const add = async (name: string, bytes: Uint8Array, options: { plain?: boolean } = {}) => {
-    const listed = await listOf(bytes, 2 * MIB, options);
-    blocks.push(...listed.blocks.values());
-    const path = join(lists, `${name}.hashlist`);
-    await mkdir(dirname(path), { recursive: true });
-    await writeFile(join(lists, "new"), listed.text);
-    await rename(join(lists, "new"), path);
-  };
-  const serve = async (given: readonly VerifiedBlock[] = blocks, port = 0) => {
-    const server = await startFaultyServer({ blocks: given, seed: 1, fault: "none", port });
-    cleanUp(t, () => server.close());
-    return server;
-  };
-  const mount = (servers: readonly string[], more: { args?: string[]; lists?: string } = {}) =>
-    mountCli(t, { lists, store, mountpoint, servers, ...more });
-  return { folder, lists, store, mountpoint, blocks, add, serve, mount };
-}
-
-/** Lines of text as a list of blocks that nobody needs to have. */
-function madeUpHashes(count: number): string {
-  const hex = randomBytes(count * 32).toString("hex");
-  return hex.replace(/.{64}/g, "$&\n");
-}
-
 describe("a mounted folder of hashlists", { skip: skipReason() }, () => {
   it("LAZY-1, READ-2: 4 KiB in the middle of 10 GiB fetch one block, and mounting and listing fetch none", async (t) => {
-    const { lists, mount, serve } = await fixture(t);
+    const { lists, mount, serve } = await listsFixture(t);
     const middle = seededBytes("middle", 2 * MIB);
     const block = blockOf(middle);
     const server = await serve([block]);
@@ -92,7 +57,7 @@ describe("a mounted folder of hashlists", { skip: skipReason() }, () => {
   });
 
   it("LAZY-1, SIZE-1: with every server down it mounts, lists and stats; plain lists fail in stat, not with a guess", async (t) => {
-    const { add, mount } = await fixture(t);
+    const { add, mount } = await listsFixture(t);
     await add("with-trailer", seededBytes("t", 5000));
     await add("plain", seededBytes("p", 5000), { plain: true });
     const { folder } = await mount([]);
@@ -103,7 +68,7 @@ describe("a mounted folder of hashlists", { skip: skipReason() }, () => {
   });
 
   it("READ-1, SIZE-2: ordinary tools read the same bytes: cmp, tar, cp, dd, a mapping, many at once", async (t) => {
-    const { folder: base, add, mount, serve } = await fixture(t);
+    const { folder: base, add, mount, serve } = await listsFixture(t);
     const bytes = seededBytes("file", 11 * MIB + 4321);
     await writeFile(join(base, "original"), bytes);
     await add("a/b/file", bytes, { plain: true });
@@ -127,7 +92,7 @@ sys.exit(0 if m[:]==open("../original","rb").read() else 1)`;
   });
 
   it("FETCH-1, FETCH-2: a lying server in front is asked, banned, and passed over", async (t) => {
-    const { add, mount, serve, blocks } = await fixture(t);
+    const { add, mount, serve, blocks } = await listsFixture(t);
     const bytes = seededBytes("lied about", 9 * MIB);
     await add("file", bytes);
     const liar = await startFaultyServer({ blocks, seed: 2, fault: "flippedBit" });
@@ -139,7 +104,7 @@ sys.exit(0 if m[:]==open("../original","rb").read() else 1)`;
   });
 
   it("FETCH-3: a server killed in the middle of a read and started again goes unnoticed", async (t) => {
-    const { add, mount, blocks, serve } = await fixture(t);
+    const { add, mount, blocks, serve } = await listsFixture(t);
     const bytes = seededBytes("restart", 24 * MIB);
     await add("file", bytes);
     const first = await serve();
@@ -162,7 +127,7 @@ sys.exit(0 if m[:]==open("../original","rb").read() else 1)`;
   });
 
   it("ERR-1, ERR-2: a missing path is ENOENT; a block that nobody has is EIO, and the rest is read", async (t) => {
-    const { add, mount, serve, blocks } = await fixture(t);
+    const { add, mount, serve, blocks } = await listsFixture(t);
     const bytes = seededBytes("hole", 6 * MIB);
     await add("file", bytes);
     const lost = blockOf(bytes.subarray(2 * MIB, 4 * MIB)).hash;
@@ -196,7 +161,7 @@ sys.exit(0 if m[:]==open("../original","rb").read() else 1)`;
   });
 
   it("VERIFY-2: a cached block with a flipped bit is set aside and fetched again, unnoticed", async (t) => {
-    const { add, mount, serve, store } = await fixture(t);
+    const { add, mount, serve, store } = await listsFixture(t);
     const bytes = seededBytes("rot", 5 * MIB);
     await add("file", bytes);
     const server = await serve();
@@ -217,7 +182,7 @@ sys.exit(0 if m[:]==open("../original","rb").read() else 1)`;
   });
 
   it("VERIFY-1: what was read once is read again with every server gone, from the cache", async (t) => {
-    const { add, mount, serve } = await fixture(t);
+    const { add, mount, serve } = await listsFixture(t);
     const bytes = seededBytes("again", 5 * MIB);
     await add("file", bytes);
     const server = await serve();
@@ -230,7 +195,7 @@ sys.exit(0 if m[:]==open("../original","rb").read() else 1)`;
   });
 
   it("RO-1: whatever would change something is EROFS", async (t) => {
-    const { add, mount, serve } = await fixture(t);
+    const { add, mount, serve } = await listsFixture(t);
     await add("folder/file", Buffer.from("text"));
     const { folder } = await mount([(await serve()).url]);
     for (const command of [
@@ -256,7 +221,7 @@ sys.exit(0 if m[:]==open("../original","rb").read() else 1)`;
   });
 
   it("TREE-1, TREE-3, TREE-6: odd names, symlinks, mtime and exec bit are as in the lists' folder", async (t) => {
-    const { lists, add, mount, serve } = await fixture(t);
+    const { lists, add, mount, serve } = await listsFixture(t);
     const names = [
       "with space",
       "new\nline",
@@ -292,7 +257,7 @@ sys.exit(0 if m[:]==open("../original","rb").read() else 1)`;
   });
 
   it("TREE-5, TREE-6: statfs, and a file above 4 TiB of one repeated block", async (t) => {
-    const { lists, mount, serve } = await fixture(t);
+    const { lists, mount, serve } = await listsFixture(t);
     const block = blockOf(Buffer.alloc(2 * MIB));
     const count = 2 * 1024 * 1024 + 1;
     await writeFile(
@@ -320,7 +285,7 @@ sys.exit(0 if m[:]==open("../original","rb").read() else 1)`;
   });
 
   it("TREE-1, TREE-4: 100,000 lists in a folder are listed, and found, with the same inodes at the next mount", async (t) => {
-    const { lists, mount } = await fixture(t);
+    const { lists, mount } = await listsFixture(t);
     await mkdir(join(lists, "many"));
     const text = "\nsize: 0\nblock-size: 2097152\n";
     for (let number = 0; number < 100_000; number += 500) {
@@ -343,7 +308,7 @@ sys.exit(0 if m[:]==open("../original","rb").read() else 1)`;
   });
 
   it("LIST-2: bad hashlists hurt only themselves", async (t) => {
-    const { lists, add, mount, serve } = await fixture(t);
+    const { lists, add, mount, serve } = await listsFixture(t);
     await add("good", Buffer.from("good"));
     const junk: Readonly<Record<string, string | Buffer>> = {
       bom: `\ufeff${madeUpHashes(1)}`,
@@ -366,7 +331,7 @@ sys.exit(0 if m[:]==open("../original","rb").read() else 1)`;
   });
 
   it("CHANGE-1, CHANGE-2: a changed list shows at the next open; an open file keeps what it had", async (t) => {
-    const { lists, add, mount, serve } = await fixture(t);
+    const { lists, add, mount, serve } = await listsFixture(t);
     const [older, newer] = [seededBytes("older", 3 * MIB), seededBytes("newer", 3 * MIB)];
     await add("other", newer);
     await add("file", older);
@@ -387,7 +352,7 @@ sys.exit(0 if m[:]==open("../original","rb").read() else 1)`;
   });
 
   it("CHANGE-1: a changed size is seen within about a second, and a list that goes away is gone", async (t) => {
-    const { lists, add, mount, serve } = await fixture(t);
+    const { lists, add, mount, serve } = await listsFixture(t);
     await add("file", Buffer.from("short"));
     const { folder } = await mount([(await serve()).url]);
     assert.equal((await stat(join(folder, "file"))).size, 5);
@@ -397,13 +362,13 @@ sys.exit(0 if m[:]==open("../original","rb").read() else 1)`;
     await untilAsync(() =>
       stat(join(folder, "file")).then(
         () => false,
-        (error: NodeJS.ErrnoException) => error.code === "ENOENT",
+        (error: unknown) => systemErrorCode(error) === "ENOENT",
       ),
     );
   });
 
   it("STORE-1: a mount, a server and a get work on one store at once", async (t) => {
-    const { folder: base, lists, store, add, mount, serve } = await fixture(t);
+    const { folder: base, lists, store, add, mount, serve } = await listsFixture(t);
     const bytes = seededBytes("shared", 15 * MIB);
     await add("file", bytes);
     const { url } = await serve();
@@ -427,7 +392,7 @@ sys.exit(0 if m[:]==open("../original","rb").read() else 1)`;
       t.skip("only root mounts a small file system");
       return;
     }
-    const { folder: base, store, add, mount, serve } = await fixture(t);
+    const { folder: base, store, add, mount, serve } = await listsFixture(t);
     const bytes = seededBytes("full", 30 * MIB);
     await add("file", bytes);
     await mkdir(store);
@@ -439,7 +404,7 @@ sys.exit(0 if m[:]==open("../original","rb").read() else 1)`;
   });
 
   it("TREE-1: one list is mounted as a folder with its file", async (t) => {
-    const { lists, add, mount, serve } = await fixture(t);
+    const { lists, add, mount, serve } = await listsFixture(t);
     await add("file", Buffer.from("single"));
     await add("other", Buffer.from("other"));
     const { folder } = await mount([(await serve()).url], { lists: join(lists, "file.hashlist") });
@@ -447,147 +412,3 @@ sys.exit(0 if m[:]==open("../original","rb").read() else 1)`;
     assert.equal(await readFile(join(folder, "file"), "utf8"), "single");
   });
 });
-
-describe("the life of a mount", { skip: skipReason() }, () => {
-  it("MOUNT-1: --daemon returns when the mount answers, logs to the store, and umount ends it", async (t) => {
-    const { store, lists, mountpoint, add, serve } = await fixture(t);
-    await add("file", Buffer.from("text"));
-    const { url } = await serve();
-    await mkdir(mountpoint);
-    unmountAfter(t, mountpoint);
-    await psyncOk(["mount", lists, mountpoint, "--daemon", "--server", url], { store });
-    assert.equal(await readFile(join(mountpoint, "file"), "utf8"), "text");
-    const [log = ""] = await readdir(join(store, "log"));
-    assert.match(await readFile(join(store, "log", log), "utf8"), / is mounted at /);
-    await psyncOk(["umount", mountpoint], { store });
-    assert.equal(await findMount(mountpoint), undefined);
-    assert.equal((await psync(["umount", mountpoint], { store })).status, 6);
-  });
-
-  it("MOUNT-1: a mount that cannot be is refused with the reason, in the foreground and as a daemon", async (t) => {
-    const { folder, store, lists, mountpoint } = await fixture(t);
-    const full = join(folder, "full");
-    await mkdir(full);
-    await writeFile(join(full, "precious"), "precious");
-    await mkdir(mountpoint);
-    const cases: readonly (readonly [readonly string[], number, RegExp])[] = [
-      [[lists, full], 6, /is not empty/],
-      [[lists, join(folder, "none")], 6, /does not exist/],
-      [[lists, join(full, "precious")], 6, /not a folder/],
-      [[lists, lists], 6, /lie in one another/],
-      [[lists, folder], 6, /lie in one another/],
-      [[join(folder, "none"), mountpoint], 1, /none/],
-      [[lists, mountpoint, "--server", "nonsense://x"], 2, /nonsense/],
-    ];
-    for (const [args, expected, message] of cases) {
-      for (const daemon of [[], ["--daemon"]]) {
-        const { status, stderr } = await psync(["mount", ...args, ...daemon], { store });
-        assert.equal(status, expected, stderr);
-        assert.match(stderr, message);
-      }
-      assert.equal(await findMount(mountpoint), undefined);
-    }
-    assert.deepEqual(await readdir(full), ["precious"]);
-  });
-
-  it("MOUNT-2: Ctrl-C and SIGTERM unmount, also while a file is open", async (t) => {
-    const { add, mount, serve, mountpoint } = await fixture(t);
-    await add("file", seededBytes("open", 3 * MIB));
-    const { url } = await serve();
-    for (const signal of ["SIGINT", "SIGTERM"] as const) {
-      const { process } = await mount([url]);
-      assert.equal(await process.stop(signal), 0);
-      assert.equal(await findMount(mountpoint), undefined);
-    }
-    const { folder, process } = await mount([url]);
-    const file = await open(join(folder, "file"));
-    const stopped = process.stop("SIGTERM");
-    await untilAsync(async () => (await findMount(mountpoint)) === undefined);
-    const piece = Buffer.alloc(4096);
-    assert.equal((await file.read(piece, 0, 4096, 2 * MIB)).bytesRead, 4096);
-    await file.close();
-    assert.equal(await stopped, 0);
-    assert.match(process.stderr(), /is in use/);
-  });
-
-  it("MOUNT-3: what kill -9 left behind is cleared by the next mount, and files read on", async (t) => {
-    const { add, mount, serve, mountpoint } = await fixture(t);
-    const bytes = seededBytes("killed", 5 * MIB);
-    await add("file", bytes);
-    const { url } = await serve();
-    const first = await mount([url]);
-    await readFile(join(first.folder, "file"));
-    await first.process.stop("SIGKILL");
-    // Not `stat`: the kernel may still answer that from its memory.
-    await assert.rejects(statfs(mountpoint), { code: "ENOTCONN" });
-    const second = await mount([url]);
-    assert.deepEqual(await readFile(join(second.folder, "file")), bytes);
-    assert.match(second.process.stderr(), /cleared what a killed psync/);
-    await second.process.stop("SIGKILL");
-    await psyncOk(["umount", mountpoint], { store: join(mountpoint, "..", "store") });
-    assert.equal(await findMount(mountpoint), undefined);
-  });
-
-  it("MOUNT-3: mounts of others, and psync's own that lives, are not touched", async (t) => {
-    const { folder: base, store, lists, add, mount, mountpoint } = await fixture(t);
-    await add("file", Buffer.from(""));
-    await mount([]);
-    const again = await psync(["mount", lists, mountpoint], { store });
-    assert.equal(again.status, 6);
-    assert.match(again.stderr, /already mounted/);
-    assert.equal((await stat(join(mountpoint, "file"))).size, 0);
-    if (process.getuid?.() !== 0) return;
-    const other = join(base, "other");
-    await mkdir(other);
-    await shell(`mount -t tmpfs tmpfs ${other}`, base);
-    cleanUp(t, () => shell(`umount -l ${other}`, base));
-    assert.equal((await psync(["umount", other], { store })).status, 6);
-    assert.equal((await findMount(other))?.type, "tmpfs");
-  });
-
-  it("MOUNT-4: reads that nobody answers do not hold up unmounting", async (t) => {
-    const { add, mount, blocks, mountpoint } = await fixture(t);
-    await add("file", seededBytes("stalled", 3 * MIB));
-    const silent = await startFaultyServer({ blocks, seed: 3, fault: "stalledBeforeHeaders" });
-    cleanUp(t, () => silent.close());
-    const { folder, process } = await mount([silent.url]);
-    const reading = shell("cat file > /dev/null", folder).then(
-      () => "read",
-      () => "failed",
-    );
-    await untilAsync(() => Promise.resolve(silent.requestCount() > 0));
-    assert.equal(await process.stop(), 0);
-    assert.equal(await findMount(mountpoint), undefined);
-    assert.equal(await reading, "failed");
-  });
-
-  it("MOUNT-5: a busy mount stays mounted, and umount names who holds it", async (t) => {
-    const { add, mount, store, mountpoint } = await fixture(t);
-    await add("file", Buffer.from("held"));
-    const { folder } = await mount([]);
-    const file = await open(join(folder, "file"));
-    const busy = await psync(["umount", mountpoint], { store });
-    await file.close();
-    assert.equal(busy.status, 6);
-    assert.match(busy.stderr, /is in use/);
-    assert.match(busy.stderr, new RegExp(`node \\(${process.pid}\\)`));
-    assert.ok(await findMount(mountpoint));
-    await untilAsync(async () => (await psync(["umount", mountpoint], { store })).status === 0);
-  });
-
-  it("MOUNT-2: a mount that somebody else takes down ends its process", async (t) => {
-    const { folder: base, mount, mountpoint } = await fixture(t);
-    const { process } = await mount([]);
-    await shell(`fusermount3 -u ${mountpoint}`, base);
-    assert.equal(await process.ended, 0);
-  });
-});
-
-/** Waits for a condition that has to be asked for. */
-async function untilAsync(condition: () => Promise<boolean>, timeoutMs = 15_000): Promise<void> {
-  const endMs = performance.now() + timeoutMs;
-  while (!(await condition())) {
-    if (performance.now() > endMs) throw new Error(`not within ${timeoutMs} ms`);
-    await sleep(20);
-  }
-}
