@@ -54,7 +54,7 @@ async function mountNative(
     attributesValidMs: LIMITS.mount.attributesValidMs,
     maxRemembered: LIMITS.mount.rememberedVersions,
   });
-  const renamer = createRenamer();
+  const renamer = createRenamer({ clock });
   const place = { mountpoint, device: Number.NaN };
   const detacher = createDetacher({
     nodes,

@@ -2,6 +2,8 @@
 import { type ChildProcess, spawn, type StdioOptions } from "node:child_process";
 import { type FileHandle, open } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
+import type { Clock } from "../../core/clock.js";
+import { LIMITS } from "../../core/limits.js";
 import { deviceFds } from "./deviceFds.js";
 import type { RenameReply, RenameRequest } from "./renameProcess.js";
 
@@ -9,19 +11,22 @@ export interface Renamer {
   /**
    * One step at a time; the caller waits for each.
    *
-   * @throws Error with the failed system call's message
+   * @throws Error with the failed system call's message, or that there was no answer in time
    */
   send(request: RenameRequest): Promise<void>;
   close(): void;
 }
 
-export function createRenamer(): Renamer {
+/** A rename waits for the reads under way on its file, each of which ends by its deadline. */
+const STEP_TIMEOUT_MS = LIMITS.read.deadlineMs + 5_000;
+
+export function createRenamer({ clock }: { readonly clock: Clock }): Renamer {
   let child: ChildProcess | undefined;
 
   return {
     async send(request) {
       if (child?.connected !== true) child = await startProcess();
-      await ask(child, request);
+      await ask(child, request, clock);
     },
     close() {
       // Without its channel it ends.
@@ -31,9 +36,14 @@ export function createRenamer(): Renamer {
   };
 }
 
-function ask(child: ChildProcess, request: RenameRequest): Promise<void> {
+function ask(child: ChildProcess, request: RenameRequest, clock: Clock): Promise<void> {
   return new Promise((resolve, reject) => {
+    const cancel = clock.after(STEP_TIMEOUT_MS, () => {
+      child.kill("SIGKILL");
+      settle(new Error(`no answer within ${STEP_TIMEOUT_MS} ms`));
+    });
     const settle = (error: Error | undefined): void => {
+      cancel();
       child.off("message", onMessage);
       child.off("error", settle);
       child.off("disconnect", onDisconnect);
