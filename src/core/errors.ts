@@ -23,7 +23,6 @@ export type ErrnoName =
   | "EIO"
   | "EISDIR"
   | "ENAMETOOLONG"
-  | "ENODATA"
   | "ENOENT"
   | "ENOTDIR"
   | "EROFS"
@@ -50,8 +49,6 @@ export const ERROR_TABLE = {
   // No source had a valid copy; the message says what each did.
   ERR_PSYNC_BLOCK_UNAVAILABLE: meaning(4, "EIO", 404, true),
   ERR_PSYNC_DEADLINE: meaning(4, "ETIMEDOUT", 504, true),
-  // One server failed; stays inside fetch/, where the next one is asked.
-  ERR_PSYNC_SERVER: meaning(4, "EIO", 502, true),
   // Bytes that are not what their name says.
   ERR_PSYNC_HASH_MISMATCH: meaning(5, "EIO", 500),
   // Blocks that are each right but do not make up the file: a wrong length in the list.
@@ -68,7 +65,7 @@ export const ERROR_TABLE = {
   ERR_PSYNC_READ_ONLY: meaning(1, "EROFS", 405),
   ERR_PSYNC_BAD_HANDLE: meaning(1, "EBADF", 500),
   ERR_PSYNC_STALE: meaning(1, "ESTALE", 500, true),
-  ERR_PSYNC_NO_ATTRIBUTE: meaning(1, "ENODATA", 404),
+  ERR_PSYNC_NOT_EXECUTABLE: meaning(1, "EACCES", 404),
 } as const satisfies Record<string, ErrorMeaning>;
 
 export type ErrorCode = keyof typeof ERROR_TABLE;

@@ -13,7 +13,6 @@ export const ERRNO: Readonly<Record<ErrnoName, number>> = {
   EINVAL: 22,
   EROFS: 30,
   ENAMETOOLONG: 36,
-  ENODATA: 61,
   ETIMEDOUT: 110,
   ESTALE: 116,
 };

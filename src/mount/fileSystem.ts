@@ -81,7 +81,7 @@ export function createFileSystem(
     const facts = await lists.facts(entry.sourcePath, entry.stats);
     const sizeBytes =
       facts.sizeBytes ?? (await sizeOf(await lists.list(entry.sourcePath, entry.stats), signal));
-    return { ...attributesOf(path, entry, sizeBytes), version: facts.digest };
+    return attributesOf(path, entry, sizeBytes);
   };
 
   const sizeOf = (list: Hashlist, signal: AbortSignal): Promise<number> =>
@@ -128,7 +128,7 @@ export function createFileSystem(
         bounded.throwIfAborted();
         lastHandle = (lastHandle % MAX_HANDLE) + 1;
         while (openFiles.has(lastHandle)) lastHandle = (lastHandle % MAX_HANDLE) + 1;
-        const attributes = { ...attributesOf(path, entry, sizeBytes), version: list.digest };
+        const attributes = attributesOf(path, entry, sizeBytes);
         const view = createView({ list, sizeBytes, source });
         openFiles.set(lastHandle, { path, view, attributes });
         return { handle: lastHandle, version: list.digest };

@@ -57,7 +57,9 @@ export async function startMountSession(
     log.info(`${mountpoint}: cleared what a killed psync had left mounted`);
   }
   await checkMountpoint(mountpoint, options.ownFolders);
-  const { sourceName, allowOther } = options;
+  const { allowOther } = options;
+  // A driver passes it on in a list that commas divide.
+  const sourceName = options.sourceName.replace(/[,\\\0]/g, "_");
   const mount = await driver.mount(fileSystem, { mountpoint, sourceName, allowOther });
   try {
     await firstStat(mountpoint, clock);

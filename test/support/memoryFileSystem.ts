@@ -7,6 +7,7 @@ export interface MemoryFile {
   readonly mtimeMs: number;
   readonly sizeBytes: number;
   readonly inode: number;
+  readonly permissions: number;
   readonly bytes: (offset: number, length: number) => Uint8Array;
 }
 
@@ -34,6 +35,7 @@ export class MemoryFileSystem implements FileSystem {
       mtimeMs: 1_700_000_000_000,
       sizeBytes: bytes.length,
       inode: known?.inode ?? ++this.#lastInode,
+      permissions: 0o444,
       bytes: (offset, length) => bytes.subarray(offset, offset + length),
       ...options,
     });
@@ -107,9 +109,9 @@ export class MemoryFileSystem implements FileSystem {
   }
 }
 
-function fileAttributes({ sizeBytes, mtimeMs, inode }: MemoryFile): Attributes {
+function fileAttributes({ permissions, sizeBytes, mtimeMs, inode }: MemoryFile): Attributes {
   const common = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, ctimeMs: mtimeMs };
-  return { kind: "file", permissions: 0o444, sizeBytes, mtimeMs, inode, ...common };
+  return { kind: "file", permissions, sizeBytes, mtimeMs, inode, ...common };
 }
 
 function folderAttributes(path: string): Attributes {

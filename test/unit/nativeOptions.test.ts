@@ -8,7 +8,7 @@ const OPTIONS = { mountpoint: "/mnt/a", sourceName: "lists", allowOther: false }
 test("the options are a fixed list", () => {
   assert.equal(
     nativeOptions(OPTIONS),
-    "-ofsname=lists,subtype=psync,use_ino,kernel_cache,default_permissions,attr_timeout=1,entry_timeout=1,negative_timeout=1",
+    "-ofsname=lists,subtype=psync,use_ino,kernel_cache,attr_timeout=1,entry_timeout=1,negative_timeout=1",
   );
   assert.match(nativeOptions({ ...OPTIONS, allowOther: true }), /,allow_other$/);
 });

@@ -43,6 +43,10 @@ const REFUSED = [
 /** O_WRONLY, O_RDWR, O_TRUNC, O_APPEND: what an open for reading does not have. Source: open(2). */
 const WRITE_FLAGS = 0o1 | 0o2 | 0o1000 | 0o2000;
 
+/** Masks of access(2). */
+const MAY_WRITE = 2;
+const MAY_EXECUTE = 1;
+
 /** Creates the `_op_*` methods. What is absent here (getxattr, flush, …) the kernel asks for once and never again. */
 export function createNativeHandlers(parts: HandlerParts) {
   const { fileSystem, calls, files, detacher, inodes } = parts;
@@ -70,6 +74,29 @@ export function createNativeHandlers(parts: HandlerParts) {
   const handlers = {
     _op_getattr: answerAttributes,
     _op_fgetattr: answerAttributes,
+
+    _op_access(signal: Signal, path: string, mask: number): void {
+      if ((mask & MAY_WRITE) !== 0) {
+        refuse(signal);
+        return;
+      }
+      calls.start({
+        label: `access ${path}`,
+        work: async (abort) => {
+          if ((mask & MAY_EXECUTE) === 0) return;
+          const { permissions } = await files.attributes(path, abort);
+          if ((permissions & 0o111) === 0) {
+            throw new PsyncError("ERR_PSYNC_NOT_EXECUTABLE", `${path} is not executable`);
+          }
+        },
+        succeed: () => {
+          signal(0);
+        },
+        fail: (errno) => {
+          signal(-errno);
+        },
+      });
+    },
 
     _op_readdir(signal: Signal, path: string): void {
       calls.start({

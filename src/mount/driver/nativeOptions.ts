@@ -30,7 +30,6 @@ export function nativeOptions(options: MountOptions): string {
     "use_ino",
     // Pages stay when a file is opened again; a changed file gets a new node, so they are never stale.
     "kernel_cache",
-    "default_permissions",
     `attr_timeout=${validSeconds}`,
     `entry_timeout=${validSeconds}`,
     `negative_timeout=${validSeconds}`,

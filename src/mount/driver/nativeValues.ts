@@ -24,9 +24,7 @@ const TYPE_BITS: Readonly<Record<EntryKind, number>> = {
 export function statArray(attributes: Attributes, inode: number): Uint32Array {
   const size = Math.max(0, attributes.sizeBytes);
   const fields = new Uint32Array(STAT_FIELDS);
-  // Detaching renames inside folders, which the kernel allows their owner only with this bit; writes are EROFS all the same.
-  const owner = attributes.kind === "folder" ? 0o200 : 0;
-  fields[0] = TYPE_BITS[attributes.kind] | (attributes.permissions & 0o7777) | owner;
+  fields[0] = TYPE_BITS[attributes.kind] | (attributes.permissions & 0o7777);
   fields[1] = clampU32(attributes.uid);
   fields[2] = clampU32(attributes.gid);
   setU64(fields, 3, size);
