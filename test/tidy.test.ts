@@ -50,8 +50,11 @@ async function importsOf(folder: string): Promise<Import[]> {
   const imports: Import[] = [];
   for (const file of await filesOf(folder, ".ts")) {
     const text = await readFile(join(ROOT, file), "utf8");
-    const pattern = /(?:\bfrom|\bimport|\brequire)\s*\(?\s*"([^"]+)"/g;
-    for (const [, specifier = ""] of text.matchAll(pattern)) imports.push({ file, specifier });
+    const pattern =
+      /^(?:import|export)\s[^"=]*?\sfrom\s+"([^"]+)"|^import\s+"([^"]+)"|\b(?:import|require)\(\s*"([^"]+)"/gm;
+    for (const [, ...groups] of text.matchAll(pattern)) {
+      imports.push({ file, specifier: groups.find(Boolean) ?? "" });
+    }
   }
   return imports;
 }

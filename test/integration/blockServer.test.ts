@@ -18,7 +18,7 @@ const unknown = seededBlock("unknown");
 const etag = `"${block.hash}"`;
 const bytes = Buffer.from(block.bytes);
 
-describe("the block server answers", () => {
+describe("SERVE-1: the block server answers", () => {
   let server: HonestServer;
   let url: string;
   before(async () => {

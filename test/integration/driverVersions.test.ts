@@ -29,7 +29,7 @@ async function readAll(handle: FileHandle): Promise<Buffer> {
 }
 
 describe("versions of a mounted file", { skip: skipReason() }, () => {
-  it("a changed file gets a new node: the old handles keep their bytes and their size", async () => {
+  it("CHANGE-1, CHANGE-2: a changed file gets a new node: the old handles keep their bytes and their size", async () => {
     const files = new MemoryFileSystem();
     await withMount(files, async ({ path, logged }) => {
       const opened: { version: number; handle: FileHandle }[] = [];
@@ -69,7 +69,7 @@ describe("versions of a mounted file", { skip: skipReason() }, () => {
     });
   });
 
-  it("a mapping of the old version stays what it was", async () => {
+  it("CHANGE-2: a mapping of the old version stays what it was", async () => {
     const files = new MemoryFileSystem();
     files.put("/a", content(1));
     await withMount(files, async ({ path }) => {
@@ -119,7 +119,7 @@ describe("versions of a mounted file", { skip: skipReason() }, () => {
     });
   });
 
-  it("while an old handle is open, stat shows the new size soon and the handle keeps the old one", async () => {
+  it("CHANGE-1, CHANGE-2: while an old handle is open, stat shows the new size soon and the handle keeps the old one", async () => {
     const files = new MemoryFileSystem();
     files.put("/a", content(1));
     await withMount(files, async ({ path }) => {
@@ -213,11 +213,12 @@ describe("versions of a mounted file", { skip: skipReason() }, () => {
     });
   });
 
-  it("a file changed under constant reading is never mixed", async () => {
+  it("CHANGE-1, CHANGE-2: a file changed under constant reading is never mixed", async () => {
     const files = new MemoryFileSystem();
     files.put("/a", content(0));
     await withMount(files, async ({ path, logged }) => {
-      const script = `for (1..600) { open(my $f, "<", $ARGV[0]) or do { print "open: $!\\n"; next };
+      // Two changes within one open are ESTALE (116): the kernel looks a path up again only once.
+      const script = `for (1..600) { open(my $f, "<", $ARGV[0]) or do { print "open: $!\\n" if $! != 116; next };
         my $b = ""; while (sysread $f, $b, 65536, length $b) {}
         my ($v) = $b =~ /^(?:[^;]*;)?version (\\d+);/; my $w = "version $v;";
         $seen{$v} = 1; print "mixed\\n" unless $b eq substr($w x (300000 / length($w) + 1), 0, 300000); }

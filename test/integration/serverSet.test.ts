@@ -85,7 +85,7 @@ function assertRight(got: VerifiedBlock): void {
 const faulty = (fault: FaultName, more = {}): Promise<FaultyServer> =>
   startFaultyServer({ blocks, seed, fault, ...more });
 
-describe(`a server that fails (seed ${seed})`, () => {
+describe(`FETCH-1, FETCH-4: a server that fails (seed ${seed})`, () => {
   const lies: FaultName[] = namesOf(LIES);
   const transient: FaultName[] = namesOf(TRANSIENT_FAULTS);
   const lasting: FaultName[] = namesOf(LASTING_FAULTS);
@@ -175,7 +175,7 @@ describe(`a server that fails (seed ${seed})`, () => {
 });
 
 describe("the server set", () => {
-  it("survives that its only server is killed and started again", () =>
+  it("FETCH-3: survives that its only server is killed and started again", () =>
     using(async (keep) => {
       const first = await startHonestServer(blocks);
       const set = keep(setOf([first.url], { patienceMs: 20_000 }));
@@ -201,7 +201,7 @@ describe("the server set", () => {
       assertRight(await fetching);
     }));
 
-  it("asks a server that lied once, bans it, and says so in the log", () =>
+  it("FETCH-2: asks a server that lied once, bans it, and says so in the log", () =>
     using(async (keep) => {
       const lines: string[] = [];
       const log = createLogger((level, message) => lines.push(`${level} ${message}`));
@@ -317,7 +317,7 @@ describe("the server set", () => {
       assert.equal(server.mostConnections(), 2);
     }));
 
-  it("asks for the block under the base path, as it is, with the credentials", () =>
+  it("FETCH-4: asks for the block under the base path, as it is, with the credentials", () =>
     using(async (keep) => {
       const lines: string[] = [];
       const log = createLogger((_, message) => lines.push(message), "debug");

@@ -31,7 +31,7 @@ function assertOrder(...calls: readonly SystemCall[]): void {
 }
 
 describe("keeping blocks", { skip: hasStrace ? false : "there is no strace" }, () => {
-  it("syncs each file, renames it, and syncs the folder once a batch", async (t) => {
+  it("KEEP-1: syncs each file, renames it, and syncs the folder once a batch", async (t) => {
     const folder = await makeTempFolder(t);
     const path = join(folder, "store");
     const { calls } = await straced(folder, SYNCS, node("keep", path, 5));
@@ -44,7 +44,7 @@ describe("keeping blocks", { skip: hasStrace ? false : "there is no strace" }, (
     }
   });
 
-  it("syncs what is kept already, since somebody else may have put it there", async (t) => {
+  it("KEEP-1: syncs what is kept already, since somebody else may have put it there", async (t) => {
     const folder = await makeTempFolder(t);
     const path = join(folder, "store");
     const { calls } = await straced(folder, SYNCS, node("keep twice", path, 1));
@@ -82,7 +82,7 @@ describe("keeping blocks", { skip: hasStrace ? false : "there is no strace" }, (
     assert.deepEqual(await readdir(join(path, "tmp")), []);
   });
 
-  it("never tries a failed sync of the folder again until it succeeds", async (t) => {
+  it("KEEP-1: never tries a failed sync of the folder again until it succeeds", async (t) => {
     const folder = await makeTempFolder(t);
     const path = join(folder, "store");
     const fault = ["-P", join(path, "blocks"), "-e", "inject=fsync:error=EIO"];

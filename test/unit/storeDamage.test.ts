@@ -19,7 +19,7 @@ import {
 
 const block = makeBlock(1, 10_000);
 
-describe("a damaged block", () => {
+describe("VERIFY-2: a damaged block", () => {
   for (const [place, folder] of [
     ["kept", "blocks"],
     ["cached", "cache"],

@@ -55,7 +55,7 @@ function rebuilt(path: string): Promise<void> {
   return until("the index knows what is cached", () => indexedCount(path) === cached.length);
 }
 
-describe("the index", () => {
+describe("STORE-2: the index", () => {
   it("remembers learned sizes over a restart", async (t) => {
     const { store } = await reopenAfter(t, () => undefined);
     assert.equal(store.sizes.get(DIGEST), 12_345);
@@ -181,7 +181,7 @@ describe("the index", () => {
     await assertReadable(store, [block]);
   });
 
-  it("evicts by use, not by age", async (t) => {
+  it("STORE-3: evicts by use, not by age", async (t) => {
     const path = join(await makeTempFolder(t), "store");
     const store = await openTestStore(t, path, { cacheQuotaBytes: 4 * 4096 });
     for (const block of cached) await store.blocks.cache(block);

@@ -18,7 +18,7 @@ const WORKER = fileURLToPath(new URL("../support/storeWorker.js", import.meta.ur
 const BLOCK_BYTES = 16_384;
 
 describe("the cache quota", () => {
-  it("holds at every moment while two processes fill one store", async (t) => {
+  it("STORE-3, KEEP-3: holds at every moment, and kept blocks stay, while two processes fill one store", async (t) => {
     const path = join(await makeTempFolder(t), "store");
     const quotaBytes = 20 * BLOCK_BYTES;
     const store = await openTestStore(t, path, { cacheQuotaBytes: quotaBytes });
