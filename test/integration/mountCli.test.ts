@@ -194,6 +194,16 @@ sys.exit(0 if m[:]==open("../original","rb").read() else 1)`;
     assert.deepEqual(await readFile(join(second.folder, "file")), bytes);
   });
 
+  it("READ-3: a size that nobody tells is ETIMEDOUT when the time is up", async (t) => {
+    const { add, mount, blocks } = await listsFixture(t);
+    await add("plain", seededBytes("silent", 5000), { plain: true });
+    const silent = await startFaultyServer({ blocks, seed: 4, fault: "stalledBeforeHeaders" });
+    cleanUp(t, () => silent.close());
+    const { folder } = await mount([silent.url, silent.url.replace("127.0.0.1", "localhost")]);
+    await assert.rejects(stat(join(folder, "plain")), { code: "ETIMEDOUT" });
+    assert.deepEqual(await readdir(folder), ["plain"]);
+  });
+
   it("RO-1: whatever would change something is EROFS", async (t) => {
     const { add, mount, serve } = await listsFixture(t);
     await add("folder/file", Buffer.from("text"));
@@ -310,7 +320,7 @@ sys.exit(0 if m[:]==open("../original","rb").read() else 1)`;
   it("LIST-2: bad hashlists hurt only themselves", async (t) => {
     const { lists, add, mount, serve } = await listsFixture(t);
     await add("good", Buffer.from("good"));
-    const junk: Readonly<Record<string, string | Buffer>> = {
+    const junk: Record<string, string | Buffer> = {
       bom: `\ufeff${madeUpHashes(1)}`,
       nul: "\0".repeat(100),
       binary: seededBytes("junk", 100_000),
@@ -320,6 +330,8 @@ sys.exit(0 if m[:]==open("../original","rb").read() else 1)`;
     for (const [name, text] of Object.entries(junk)) {
       await writeFile(join(lists, `${name}.hashlist`), text);
     }
+    await shell("truncate -s 1G huge.hashlist", lists);
+    junk["huge"] = "";
     const { folder, process } = await mount([(await serve()).url]);
     const names = (await readdir(folder)).sort();
     assert.deepEqual(names, [...Object.keys(junk), "good"].sort());
