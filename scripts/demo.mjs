@@ -10,6 +10,7 @@ import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { ROOT, setUp } from "./setup.mjs";
 
@@ -69,6 +70,8 @@ async function demo() {
     "count=1",
     `skip=${Math.floor(fileBytes / 8192)}`,
   ]);
+  // A reader has its bytes before they are written to the store.
+  for (let tries = 0; storedBytes() === 0 && tries < 500; tries += 1) await sleep(10);
   console.log(`   ${mib(storedBytes())} fetched so far`);
 
   say("6. the whole file, read with sha256sum");

@@ -39,7 +39,7 @@ export async function writeAtomically(
   await syncFolder(folder);
 }
 
-/** Makes names that were created in or renamed into a folder durable. */
+/** Makes the names in a folder durable: a rename is on the disk only after this (fsync(2), "Description"). */
 export async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, "r");
   try {

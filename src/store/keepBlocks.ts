@@ -18,7 +18,8 @@ import { blockPath, type StoreLayout } from "./layout.js";
 import { readAll } from "./readBlockFile.js";
 import { isAbsent, orStoreError } from "./storeError.js";
 import type { TempFiles } from "./tempFiles.js";
-import { putInPlace, syncFile, syncFolder, writeNewFile } from "./writeFile.js";
+import { syncFolder } from "../core/atomicFile.js";
+import { putInPlace, syncFile, writeNewFile } from "./writeFile.js";
 
 export interface BlockKeeper {
   keep(blocks: readonly VerifiedBlock[]): Promise<void>;

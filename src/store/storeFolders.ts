@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { PsyncError, systemErrorCode } from "../core/errors.js";
 import { FOLDER_MODE, STORE_FOLDERS, STORE_NAMES, type StoreLayout } from "./layout.js";
 import { isAbsent, orStoreError, storeError } from "./storeError.js";
-import { syncFolder } from "./writeFile.js";
+import { syncFolder } from "../core/atomicFile.js";
 
 /** Enough to see that a folder is somebody else's; a store has fewer names than this. */
 const LOOKED_AT_NAMES = 64;

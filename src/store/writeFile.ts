@@ -1,4 +1,4 @@
-/** Whole files, written and synced, and folders synced. Knows nothing of where they belong. */
+/** Whole files, written and synced. Knows nothing of where they belong. */
 import { open, rename, rm } from "node:fs/promises";
 import { FILE_MODE } from "./layout.js";
 import { orStoreError } from "./storeError.js";
@@ -74,16 +74,6 @@ export async function syncFile(path: string): Promise<void> {
   const handle = await open(path, "r");
   try {
     await handle.datasync();
-  } finally {
-    await handle.close();
-  }
-}
-
-/** Makes the names in a folder durable: a rename is on the disk only after this (fsync(2), "Description"). */
-export async function syncFolder(path: string): Promise<void> {
-  const handle = await open(path, "r");
-  try {
-    await handle.sync();
   } finally {
     await handle.close();
   }

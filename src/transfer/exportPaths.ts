@@ -5,7 +5,12 @@ import { writeAtomically } from "../core/atomicFile.js";
 import { errorMessage, PsyncError } from "../core/errors.js";
 import { HASHLIST_SUFFIX } from "../hashlist/format.js";
 import { exportLines, exportToListFile, refuseOverwrite } from "./exportFile.js";
-import { exportTree, type TreeExportOptions, type TreeTotals } from "./exportTree.js";
+import {
+  createTreeTotals,
+  exportTree,
+  type TreeExportOptions,
+  type TreeTotals,
+} from "./exportTree.js";
 
 /**
  * Exports to lists with trailers. One file: its list is `output`, or in it where that is a folder. One folder: its
@@ -19,14 +24,7 @@ export async function exportPaths(
   output: string,
   options: TreeExportOptions,
 ): Promise<TreeTotals> {
-  const totals: { -readonly [Key in keyof TreeTotals]: TreeTotals[Key] } = {
-    fileCount: 0,
-    symlinkCount: 0,
-    skippedCount: 0,
-    failedCount: 0,
-    sizeBytes: 0,
-    blockCount: 0,
-  };
+  const totals = createTreeTotals();
   const add = (more: Partial<TreeTotals>): void => {
     for (const key of Object.keys(totals) as (keyof TreeTotals)[]) totals[key] += more[key] ?? 0;
   };
@@ -66,7 +64,7 @@ export async function exportStreamToFile(
     const write = (text: string): Promise<void> => list.appendFile(text);
     totals = await exportLines(chunks, { ...options, trailer: true }, write);
   });
-  return { fileCount: 1, symlinkCount: 0, skippedCount: 0, failedCount: 0, ...totals };
+  return { ...createTreeTotals(), fileCount: 1, ...totals };
 }
 
 /** @throws ERR_PSYNC_FAILED there is nothing at the path, or it cannot be looked at */

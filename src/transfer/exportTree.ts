@@ -36,6 +36,18 @@ export interface TreeTotals {
   readonly blockCount: number;
 }
 
+/** Totals of nothing, to be added to. */
+export function createTreeTotals(): { -readonly [Key in keyof TreeTotals]: TreeTotals[Key] } {
+  return {
+    fileCount: 0,
+    symlinkCount: 0,
+    skippedCount: 0,
+    failedCount: 0,
+    sizeBytes: 0,
+    blockCount: 0,
+  };
+}
+
 /**
  * Exports all files below a folder. A file that fails is logged and counted, and the others go on.
  *
@@ -62,14 +74,7 @@ export async function exportTree(
 }
 
 class TreeExport {
-  readonly totals = {
-    fileCount: 0,
-    symlinkCount: 0,
-    skippedCount: 0,
-    failedCount: 0,
-    sizeBytes: 0,
-    blockCount: 0,
-  };
+  readonly totals = createTreeTotals();
   readonly #options: TreeExportOptions;
   readonly #excluded: ReadonlySet<string>;
 

@@ -45,14 +45,7 @@ export async function glue(parts: GlueParts, write: WriteBytes): Promise<void> {
 /** Writes the file through a temporary one: at `path` it is whole or not at all. */
 export async function glueToFile(parts: GlueParts, path: string): Promise<void> {
   try {
-    await writeAtomically(path, {}, (file) =>
-      glue(parts, async (bytes) => {
-        let writtenBytes = 0;
-        while (writtenBytes < bytes.length) {
-          writtenBytes += (await file.write(bytes, writtenBytes)).bytesWritten;
-        }
-      }),
-    );
+    await writeAtomically(path, {}, (file) => glue(parts, (bytes) => file.appendFile(bytes)));
   } catch (error) {
     if (isPsyncError(error)) throw error;
     throw new PsyncError("ERR_PSYNC_FAILED", `cannot write ${path}: ${errorMessage(error)}`, {

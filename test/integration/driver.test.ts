@@ -6,7 +6,8 @@ import { describe, it } from "node:test";
 import { PsyncError } from "../../src/core/errors.js";
 import { findMount } from "../../src/mount/mountTable.js";
 import { MemoryFileSystem } from "../support/memoryFileSystem.js";
-import { run, skipReason, until, withMount } from "../support/mounting.js";
+import { run, skipReason, withMount } from "../support/mounting.js";
+import { until } from "../support/until.js";
 
 const TIB = 2 ** 40;
 

@@ -14,7 +14,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { MemoryFileSystem } from "../support/memoryFileSystem.js";
-import { run, skipReason, until, withMount } from "../support/mounting.js";
+import { run, skipReason, withMount } from "../support/mounting.js";
+import { until } from "../support/until.js";
 
 const SIZE = 300_000;
 

@@ -9,7 +9,7 @@ import { psync, psyncOk } from "../support/cli.js";
 import { startFaultyServer } from "../support/faultyServer.js";
 import { listsFixture, shell, unmountAfter } from "../support/mountedCli.js";
 import { skipReason } from "../support/mounting.js";
-import { untilAsync } from "../support/until.js";
+import { until } from "../support/until.js";
 
 const MIB = 1024 * 1024;
 
@@ -67,7 +67,7 @@ describe("the life of a mount", { skip: skipReason() }, () => {
     const { folder, process } = await mount([url]);
     const file = await open(join(folder, "file"));
     const stopped = process.stop("SIGTERM");
-    await untilAsync(async () => (await findMount(mountpoint)) === undefined);
+    await until("it is gone", async () => (await findMount(mountpoint)) === undefined);
     const piece = Buffer.alloc(4096);
     assert.equal((await file.read(piece, 0, 4096, 2 * MIB)).bytesRead, 4096);
     await file.close();
@@ -120,7 +120,7 @@ describe("the life of a mount", { skip: skipReason() }, () => {
       () => "read",
       () => "failed",
     );
-    await untilAsync(() => Promise.resolve(silent.requestCount() > 0));
+    await until("the server was asked", () => silent.requestCount() > 0);
     assert.equal(await process.stop(), 0);
     assert.equal(await findMount(mountpoint), undefined);
     assert.equal(await reading, "failed");
@@ -137,7 +137,9 @@ describe("the life of a mount", { skip: skipReason() }, () => {
     assert.match(busy.stderr, /is in use/);
     assert.match(busy.stderr, new RegExp(`node \\(${process.pid}\\)`));
     assert.ok(await findMount(mountpoint));
-    await untilAsync(async () => (await psync(["umount", mountpoint], { store })).status === 0);
+    await until("it can be unmounted", async () => {
+      return (await psync(["umount", mountpoint], { store })).status === 0;
+    });
   });
 
   it("MOUNT-2: a mount that somebody else takes down ends its process", async (t) => {

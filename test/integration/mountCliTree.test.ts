@@ -19,7 +19,7 @@ import { seededBytes } from "../support/blocks.js";
 import { cleanUp } from "../support/cleanUp.js";
 import { madeUpHashes } from "../support/lists.js";
 import { listsFixture, shell } from "../support/mountedCli.js";
-import { untilAsync } from "../support/until.js";
+import { until } from "../support/until.js";
 import { skipReason } from "../support/mounting.js";
 
 const MIB = 1024 * 1024;
@@ -164,9 +164,9 @@ describe("names and lists of a mounted folder", { skip: skipReason() }, () => {
     const { folder } = await mount([(await serve()).url]);
     assert.equal((await stat(join(folder, "file"))).size, 5);
     await add("file", Buffer.from("longer than before"));
-    await untilAsync(async () => (await stat(join(folder, "file"))).size === 18);
+    await until("the new size", async () => (await stat(join(folder, "file"))).size === 18);
     await rm(join(lists, "file.hashlist"));
-    await untilAsync(() =>
+    await until("the file is gone", () =>
       stat(join(folder, "file")).then(
         () => false,
         (error: unknown) => systemErrorCode(error) === "ENOENT",

@@ -12,7 +12,8 @@ import { createFuseNativeDriver } from "../../src/mount/driver/fuseNative.js";
 import { findMount } from "../../src/mount/mountTable.js";
 import { clearDeadMount, unmountPath } from "../../src/mount/unmount.js";
 import { MemoryFileSystem } from "../support/memoryFileSystem.js";
-import { run, skipReason, until, withMount } from "../support/mounting.js";
+import { run, skipReason, withMount } from "../support/mounting.js";
+import { until } from "../support/until.js";
 
 const CLOCK = { clock: systemClock };
 

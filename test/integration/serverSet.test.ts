@@ -19,9 +19,10 @@ import {
 } from "../support/faults.js";
 import { refusingUrl, startFaultyServer, type FaultyServer } from "../support/faultyServer.js";
 import { startHonestServer } from "../support/honestServer.js";
+import { SEED } from "../support/seed.js";
 import { until } from "../support/until.js";
 
-const seed = process.env["PSYNC_TEST_SEED"] ?? String(Date.now());
+const seed = String(SEED);
 const maxBytes = 8192;
 const block = seededBlock("wanted", 5000);
 const other = seededBlock("other", 5000);

@@ -8,9 +8,10 @@ import { parseServerUrl } from "../../src/fetch/serverUrl.js";
 import { createDice, seededBlock } from "../support/blocks.js";
 import { FAULTS, namesOf, type FaultName } from "../support/faults.js";
 import { startFaultyServer } from "../support/faultyServer.js";
+import { SEED } from "../support/seed.js";
 import { until } from "../support/until.js";
 
-const seed = process.env["PSYNC_TEST_SEED"] ?? String(Date.now());
+const seed = String(SEED);
 const names = namesOf(FAULTS);
 
 it(`every fetch ends in the right bytes, a typed error or its abort (seed ${seed})`, async () => {

@@ -74,16 +74,3 @@ export function run(program: string, ...args: readonly string[]): Promise<Comman
     });
   });
 }
-
-/** Waits for a condition; fails with its name when it does not come true. */
-export async function until(
-  what: string,
-  condition: () => boolean | Promise<boolean>,
-  timeoutMs = 15_000,
-): Promise<void> {
-  const endMs = performance.now() + timeoutMs;
-  while (!(await condition())) {
-    if (performance.now() > endMs) throw new Error(`did not come true: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}

@@ -1,20 +1,13 @@
 /** What tests of the store share: folders that are removed after, blocks by number, and looking at the disk. */
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdtemp, open, readdir, rm, stat } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { open, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import type { TestContext } from "node:test";
+import { cleanUp, type CleanUpContext } from "./cleanUp.js";
 import { systemClock } from "../../src/core/clock.js";
 import { createLogger, type Logger } from "../../src/core/log.js";
 import { blockOf, type VerifiedBlock } from "../../src/block/verify.js";
 import { openStore, type Store, type StoreOptions } from "../../src/store/openStore.js";
-
-export async function makeTempFolder(t: Pick<TestContext, "after">): Promise<string> {
-  const path = await mkdtemp(join(tmpdir(), "psync-store-"));
-  t.after(() => rm(path, { recursive: true, force: true }));
-  return path;
-}
 
 /** A block whose bytes follow from its number and length. */
 export function makeBlock(number: number, sizeBytes = 1000): VerifiedBlock {
@@ -36,12 +29,12 @@ export function createLineLog(): LineLog {
 
 /** Opens a store with the machine's clock, and closes it after the test. */
 export async function openTestStore(
-  t: Pick<TestContext, "after">,
+  t: CleanUpContext,
   path: string,
   options: Partial<StoreOptions> = {},
 ): Promise<Store> {
   const store = await openStore({ path, clock: systemClock, log: createLineLog(), ...options });
-  t.after(() => store.close());
+  cleanUp(t, () => store.close());
   return store;
 }
 
@@ -71,15 +64,6 @@ export async function diskUsage(folder: string): Promise<number> {
     }
   }
   return usedBytes;
-}
-
-/** Waits until something holds, and fails after ten seconds with its name. */
-export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-  const giveUpAtMs = performance.now() + 10_000;
-  while (!(await holds())) {
-    if (performance.now() > giveUpAtMs) throw new Error(`still not so after 10 s: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
 }
 
 export const isRoot = process.getuid?.() === 0;

@@ -1,14 +1,17 @@
 /** Waits for a condition, so that tests do not wait for time. */
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** @throws after `timeoutMs` the condition still does not hold */
+/**
+ * @param what said when it does not come true
+ * @throws Error after `timeoutMs` the condition still does not hold
+ */
 export async function until(
   what: string,
-  condition: () => boolean,
-  timeoutMs = 10_000,
+  condition: () => boolean | Promise<boolean>,
+  timeoutMs = 15_000,
 ): Promise<void> {
   const endMs = performance.now() + timeoutMs;
-  while (!condition()) {
+  while (!(await condition())) {
     if (performance.now() > endMs) throw new Error(`not in ${timeoutMs} ms: ${what}`);
     await sleep(5);
   }
@@ -26,16 +29,4 @@ export function createGate(): { readonly passed: Promise<void>; readonly open: (
       open();
     },
   };
-}
-
-/** Waits for a condition that has to be asked for. */
-export async function untilAsync(
-  condition: () => Promise<boolean>,
-  timeoutMs = 15_000,
-): Promise<void> {
-  const endMs = performance.now() + timeoutMs;
-  while (!(await condition())) {
-    if (performance.now() > endMs) throw new Error(`not within ${timeoutMs} ms`);
-    await sleep(20);
-  }
 }

@@ -4,7 +4,8 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
-import { hasStrace, makeBlock, makeTempFolder } from "../support/storeFixtures.js";
+import { hasStrace, makeBlock } from "../support/storeFixtures.js";
+import { tempFolder } from "../support/tempFolder.js";
 import { straced, type SystemCall } from "../support/straced.js";
 
 const WORKER = fileURLToPath(new URL("../support/storeWorker.js", import.meta.url));
@@ -32,7 +33,7 @@ function assertOrder(...calls: readonly SystemCall[]): void {
 
 describe("keeping blocks", { skip: hasStrace ? false : "there is no strace" }, () => {
   it("KEEP-1: syncs each file, renames it, and syncs the folder once a batch", async (t) => {
-    const folder = await makeTempFolder(t);
+    const folder = await tempFolder(t);
     const path = join(folder, "store");
     const { calls } = await straced(folder, SYNCS, node("keep", path, 5));
     const folderSync = only(calls, "fsync", `<${join(path, "blocks")}>`);
@@ -45,7 +46,7 @@ describe("keeping blocks", { skip: hasStrace ? false : "there is no strace" }, (
   });
 
   it("KEEP-1: syncs what is kept already, since somebody else may have put it there", async (t) => {
-    const folder = await makeTempFolder(t);
+    const folder = await tempFolder(t);
     const path = join(folder, "store");
     const { calls } = await straced(folder, SYNCS, node("keep twice", path, 1));
     const kept = join(path, "blocks", makeBlock(0, 16_384).hash);
@@ -58,7 +59,7 @@ describe("keeping blocks", { skip: hasStrace ? false : "there is no strace" }, (
   });
 
   it("pins by a sync, a rename, and a sync of both folders", async (t) => {
-    const folder = await makeTempFolder(t);
+    const folder = await tempFolder(t);
     const path = join(folder, "store");
     const { calls } = await straced(folder, SYNCS, node("pin", path, 1));
     const { hash } = makeBlock(0, 16_384);
@@ -72,7 +73,7 @@ describe("keeping blocks", { skip: hasStrace ? false : "there is no strace" }, (
   });
 
   it("leaves nothing behind when a file cannot be synced", async (t) => {
-    const folder = await makeTempFolder(t);
+    const folder = await tempFolder(t);
     const path = join(folder, "store");
     const fault = ["-e", "inject=fdatasync:error=EIO"];
     const { stdout } = await straced(folder, SYNCS, node("keep twice", path, 3), fault);
@@ -83,7 +84,7 @@ describe("keeping blocks", { skip: hasStrace ? false : "there is no strace" }, (
   });
 
   it("KEEP-1: never tries a failed sync of the folder again until it succeeds", async (t) => {
-    const folder = await makeTempFolder(t);
+    const folder = await tempFolder(t);
     const path = join(folder, "store");
     const fault = ["-P", join(path, "blocks"), "-e", "inject=fsync:error=EIO"];
     const { stdout, calls } = await straced(folder, SYNCS, node("keep twice", path, 2), fault);

@@ -10,7 +10,8 @@ import { systemClock } from "../../src/core/clock.js";
 import { ERROR_TABLE, isPsyncError, type PsyncError } from "../../src/core/errors.js";
 import { silentLogger } from "../../src/core/log.js";
 import { openStore } from "../../src/store/openStore.js";
-import { isRoot, makeBlock, makeTempFolder, openTestStore } from "../support/storeFixtures.js";
+import { isRoot, makeBlock, openTestStore } from "../support/storeFixtures.js";
+import { tempFolder } from "../support/tempFolder.js";
 
 const run = promisify(execFile);
 const open = (path: string) => openStore({ path, clock: systemClock, log: silentLogger });
@@ -48,7 +49,7 @@ async function mountSmallDisk(t: TestContext): Promise<string | undefined> {
 
 describe("openStore", () => {
   it("makes what is missing, and leaves the mode of what is there", async (t) => {
-    const path = join(await makeTempFolder(t), "a", "store");
+    const path = join(await tempFolder(t), "a", "store");
     await mkdir(join(path, "blocks"), { recursive: true, mode: 0o755 });
     await chmod(join(path, "blocks"), 0o755);
     await openTestStore(t, path);
@@ -59,39 +60,39 @@ describe("openStore", () => {
   });
 
   it("refuses a path that is a file", async (t) => {
-    const path = join(await makeTempFolder(t), "file");
+    const path = join(await tempFolder(t), "file");
     await writeFile(path, "");
     assert.match((await storeErrorOf(open(path))).message, /is not a folder/);
     assert.match((await storeErrorOf(open(join(path, "below")))).message, /not a folder/);
   });
 
   it("refuses a folder with other files, and puts nothing in it", async (t) => {
-    const path = await makeTempFolder(t);
+    const path = await tempFolder(t);
     await writeFile(join(path, "thesis.tex"), "");
     assert.match((await storeErrorOf(open(path))).message, /is not a store/);
     assert.deepEqual(await readdir(path), ["thesis.tex"]);
   });
 
   it("refuses a store in which a file stands in the place of a folder", async (t) => {
-    const path = await makeTempFolder(t);
+    const path = await tempFolder(t);
     await writeFile(join(path, "blocks"), "");
     assert.match((await storeErrorOf(open(path))).message, /blocks is not a folder/);
   });
 
   it("takes a folder that holds only a config, or the blocks of the original psync", async (t) => {
-    const path = await makeTempFolder(t);
+    const path = await tempFolder(t);
     await writeFile(join(path, "config.json"), "{}");
     await openTestStore(t, path);
   });
 
   it("opened for reading only refuses what is not there", async (t) => {
-    const path = join(await makeTempFolder(t), "none");
+    const path = join(await tempFolder(t), "none");
     const reading = openStore({ path, clock: systemClock, log: silentLogger, readOnly: true });
     await storeErrorOf(reading);
   });
 
   it("says what it holds", async (t) => {
-    const path = await makeTempFolder(t);
+    const path = await tempFolder(t);
     const store = await openTestStore(t, path);
     await store.blocks.keep([makeBlock(1, 100), makeBlock(2, 200)]);
     await store.blocks.cache(makeBlock(3, 50));
@@ -105,7 +106,7 @@ describe("openStore", () => {
   });
 
   it("refuses calls once it is closed", async (t) => {
-    const store = await openTestStore(t, await makeTempFolder(t));
+    const store = await openTestStore(t, await tempFolder(t));
     await store.close();
     await assert.rejects(store.blocks.read(makeBlock(1).hash), (error) =>
       isPsyncError(error, "ERR_PSYNC_STORE"),
@@ -113,7 +114,7 @@ describe("openStore", () => {
   });
 
   it("refuses a folder it may not write in", async (t) => {
-    const path = await makeTempFolder(t);
+    const path = await tempFolder(t);
     if (!isRoot) {
       await chmod(path, 0o500);
       assert.match((await storeErrorOf(open(path))).message, /permission is denied/);

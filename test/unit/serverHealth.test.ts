@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { LIMITS } from "../../src/core/limits.js";
 import { createServerHealth, type Verdict } from "../../src/fetch/serverHealth.js";
 import { seededBlock } from "../support/blocks.js";
+import { SEED } from "../support/seed.js";
 
 const limits = LIMITS.fetch;
 const { hash } = seededBlock("a");
@@ -110,7 +111,7 @@ interface Step {
 }
 
 describe("whatever happens to the servers", () => {
-  const seed = Number(process.env["PSYNC_TEST_SEED"] ?? Date.now() % 2 ** 31);
+  const seed = SEED;
   const step: fc.Arbitrary<Step> = fc.record({
     server: fc.constantFrom(...servers),
     verdict: fc.constantFrom("ok", "notFound", "failed", "lied", "abandoned"),

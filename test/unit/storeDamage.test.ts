@@ -13,9 +13,9 @@ import {
   flipBit,
   isRoot,
   makeBlock,
-  makeTempFolder,
   openTestStore,
 } from "../support/storeFixtures.js";
+import { tempFolder } from "../support/tempFolder.js";
 
 const block = makeBlock(1, 10_000);
 
@@ -25,7 +25,7 @@ describe("VERIFY-2: a damaged block", () => {
     ["cached", "cache"],
   ] as const) {
     it(`that was ${place} is set aside, and the log names the sum that was seen`, async (t) => {
-      const path = await makeTempFolder(t);
+      const path = await tempFolder(t);
       const log = createLineLog();
       const store = await openTestStore(t, path, { log });
       await (place === "kept" ? store.blocks.keep([block]) : store.blocks.cache(block));
@@ -42,7 +42,7 @@ describe("VERIFY-2: a damaged block", () => {
   }
 
   it("in blocks/ does not hide a good one in cache/", async (t) => {
-    const path = await makeTempFolder(t);
+    const path = await tempFolder(t);
     const store = await openTestStore(t, path);
     await store.blocks.cache(block);
     await writeFile(join(path, "blocks", block.hash), "wrong");
@@ -65,7 +65,7 @@ describe("VERIFY-2: a damaged block", () => {
   };
   for (const [what, spoil] of Object.entries(wrong)) {
     it(`that is ${what} is set aside and can be kept again`, async (t) => {
-      const path = await makeTempFolder(t);
+      const path = await tempFolder(t);
       const store = await openTestStore(t, path);
       await store.blocks.keep([block]);
       await spoil(join(path, "blocks", block.hash));
@@ -79,7 +79,7 @@ describe("VERIFY-2: a damaged block", () => {
   }
 
   it("is left where it is by a store that is open for reading only", async (t) => {
-    const path = await makeTempFolder(t);
+    const path = await tempFolder(t);
     const store = await openTestStore(t, path);
     await store.blocks.keep([block, makeBlock(2)]);
     await store.close();
@@ -99,7 +99,7 @@ describe("VERIFY-2: a damaged block", () => {
     "that cannot be read is an error when it was kept, and a miss when it was cached",
     { skip: isRoot ? false : "needs root, to become another user" },
     async (t) => {
-      const path = await makeTempFolder(t);
+      const path = await tempFolder(t);
       const log = createLineLog();
       const store = await openTestStore(t, path, { log });
       const cached = makeBlock(3);
@@ -140,7 +140,7 @@ it("a write that is taken in pieces is continued", async () => {
 });
 
 it("a kept block is the plain file of its hash, for its user alone", async (t) => {
-  const path = join(await makeTempFolder(t), "store");
+  const path = join(await tempFolder(t), "store");
   const store = await openTestStore(t, path);
   await store.blocks.keep([block]);
   const file = join(path, "blocks", block.hash);

@@ -6,13 +6,9 @@ import { describe, it, type TestContext } from "node:test";
 import Database from "better-sqlite3";
 import type { Store } from "../../src/store/openStore.js";
 import type { VerifiedBlock } from "../../src/block/verify.js";
-import {
-  createLineLog,
-  makeBlock,
-  makeTempFolder,
-  openTestStore,
-  until,
-} from "../support/storeFixtures.js";
+import { createLineLog, makeBlock, openTestStore } from "../support/storeFixtures.js";
+import { tempFolder } from "../support/tempFolder.js";
+import { until } from "../support/until.js";
 
 const DIGEST = "ab".repeat(32);
 const cached = [0, 1, 2, 3].map((number) => makeBlock(number, 4096));
@@ -22,7 +18,7 @@ async function reopenAfter(
   t: TestContext,
   spoil: (indexPath: string) => Promise<void> | void,
 ): Promise<{ store: Store; path: string; lines: readonly string[] }> {
-  const path = join(await makeTempFolder(t), "store");
+  const path = join(await tempFolder(t), "store");
   const first = await openTestStore(t, path);
   for (const block of cached) await first.blocks.cache(block);
   first.sizes.set(DIGEST, 12_345);
@@ -158,7 +154,7 @@ describe("STORE-2: the index", () => {
   });
 
   it("is set aside once by two stores that find it damaged, and then shared", async (t) => {
-    const path = join(await makeTempFolder(t), "store");
+    const path = join(await tempFolder(t), "store");
     await (await openTestStore(t, path)).close();
     await writeFile(join(path, "index.db"), "no database");
     const [one, other] = await Promise.all([openTestStore(t, path), openTestStore(t, path)]);
@@ -182,7 +178,7 @@ describe("STORE-2: the index", () => {
   });
 
   it("STORE-3: evicts by use, not by age", async (t) => {
-    const path = join(await makeTempFolder(t), "store");
+    const path = join(await tempFolder(t), "store");
     const store = await openTestStore(t, path, { cacheQuotaBytes: 4 * 4096 });
     for (const block of cached) await store.blocks.cache(block);
     await assertReadable(store, cached.slice(0, 1));

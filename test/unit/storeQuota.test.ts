@@ -6,20 +6,16 @@ import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
-import {
-  diskUsage,
-  makeBlock,
-  makeTempFolder,
-  openTestStore,
-  until,
-} from "../support/storeFixtures.js";
+import { diskUsage, makeBlock, openTestStore } from "../support/storeFixtures.js";
+import { tempFolder } from "../support/tempFolder.js";
+import { until } from "../support/until.js";
 
 const WORKER = fileURLToPath(new URL("../support/storeWorker.js", import.meta.url));
 const BLOCK_BYTES = 16_384;
 
 describe("the cache quota", () => {
   it("STORE-3, KEEP-3: holds at every moment, and kept blocks stay, while two processes fill one store", async (t) => {
-    const path = join(await makeTempFolder(t), "store");
+    const path = join(await tempFolder(t), "store");
     const quotaBytes = 20 * BLOCK_BYTES;
     const store = await openTestStore(t, path, { cacheQuotaBytes: quotaBytes });
     const kept = Array.from({ length: 10 }, (_, i) => makeBlock(5000 + i, BLOCK_BYTES));
@@ -48,7 +44,7 @@ describe("the cache quota", () => {
   });
 
   it("and every block survive a process that is killed while it writes", async (t) => {
-    const path = join(await makeTempFolder(t), "store");
+    const path = join(await tempFolder(t), "store");
     const quotaBytes = 20 * BLOCK_BYTES;
     for (const first of [0, 100, 200]) {
       const child = fork(WORKER, ["fill", path, String(first), "100", String(quotaBytes)]);
@@ -69,14 +65,14 @@ describe("the cache quota", () => {
   });
 
   it("of nothing caches nothing, and is no error", async (t) => {
-    const path = await makeTempFolder(t);
+    const path = await tempFolder(t);
     const store = await openTestStore(t, path, { cacheQuotaBytes: 0 });
     await store.blocks.cache(makeBlock(1));
     assert.deepEqual(await readdir(join(path, "cache")), []);
   });
 
   it("is not given up for one block that is larger than all of it", async (t) => {
-    const path = await makeTempFolder(t);
+    const path = await tempFolder(t);
     const store = await openTestStore(t, path, { cacheQuotaBytes: 10 * 4096 });
     const small = makeBlock(1, 4096);
     await store.blocks.cache(small);
@@ -85,7 +81,7 @@ describe("the cache quota", () => {
   });
 
   it("is met again by what is written after it was lowered", async (t) => {
-    const path = await makeTempFolder(t);
+    const path = await tempFolder(t);
     const large = await openTestStore(t, path);
     for (let i = 0; i < 20; i += 1) await large.blocks.cache(makeBlock(i, 4096));
     await large.close();
@@ -96,7 +92,7 @@ describe("the cache quota", () => {
   });
 
   it("counts a file that somebody removed by hand until its turn comes", async (t) => {
-    const path = await makeTempFolder(t);
+    const path = await tempFolder(t);
     const store = await openTestStore(t, path, { cacheQuotaBytes: 4 * 4096 });
     for (let i = 0; i < 4; i += 1) await store.blocks.cache(makeBlock(i, 4096));
     for (const name of await readdir(join(path, "cache"))) await rm(join(path, "cache", name));

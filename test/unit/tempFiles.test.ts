@@ -7,7 +7,8 @@ import { basename, join } from "node:path";
 import { describe, it } from "node:test";
 import { silentLogger } from "../../src/core/log.js";
 import { openTempFiles } from "../../src/store/tempFiles.js";
-import { makeTempFolder } from "../support/storeFixtures.js";
+
+import { tempFolder } from "../support/tempFolder.js";
 
 const ID = "00000000-0000-4000-8000-000000000000";
 
@@ -22,11 +23,11 @@ async function namespaceInode(): Promise<string> {
 
 /** Opens a tmp/ that holds one file of this name, and says whether it is still there. */
 async function survives(
-  t: Parameters<typeof makeTempFolder>[0],
+  t: Parameters<typeof tempFolder>[0],
   name: string,
   ageMs = 0,
 ): Promise<boolean> {
-  const folder = await makeTempFolder(t);
+  const folder = await tempFolder(t);
   await writeFile(join(folder, name), "half a block");
   const writtenAt = Date.now() / 1000 - ageMs / 1000;
   await utimes(join(folder, name), writtenAt, writtenAt);
@@ -38,7 +39,7 @@ async function survives(
 
 describe("tempFiles", () => {
   it("a file of this very process stays", async (t) => {
-    const folder = await makeTempFolder(t);
+    const folder = await tempFolder(t);
     const path = (await openTempFiles(folder, silentLogger)).newPath();
     await writeFile(path, "being written by another store of this process");
     await openTempFiles(folder, silentLogger);
@@ -46,7 +47,7 @@ describe("tempFiles", () => {
   });
 
   it("no path is given twice", async (t) => {
-    const temp = await openTempFiles(await makeTempFolder(t), silentLogger);
+    const temp = await openTempFiles(await tempFolder(t), silentLogger);
     assert.equal(new Set(Array.from({ length: 1000 }, () => temp.newPath())).size, 1000);
   });
 
