@@ -1,4 +1,5 @@
 /** What every command runs in: its settings, its log, and a signal that Ctrl-C aborts. */
+import { setMaxListeners } from "node:events";
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
 import type { Logger } from "../core/log.js";
 import { createStderrLogger, interrupted, type Verbosity } from "./output.js";
@@ -60,6 +61,8 @@ async function runCommand(
 ): Promise<void> {
   const settings = await resolveSettings(args);
   const controller = new AbortController();
+  // A command may wait for many things at once; each removes its listener when its wait is over.
+  setMaxListeners(0, controller.signal);
   const onSignal = (): void => {
     if (controller.signal.aborted) process.exit(INTERRUPTED_STATUS);
     controller.abort(interrupted());

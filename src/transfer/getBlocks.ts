@@ -1,4 +1,5 @@
 /** The blocks of lists → kept in the store, fetched where they lack, from several servers at once. */
+import { setMaxListeners } from "node:events";
 import type { BlockHash } from "../block/hash.js";
 import type { BlockSource, BlockStore } from "../block/ports.js";
 import type { Clock } from "../core/clock.js";
@@ -117,6 +118,8 @@ export async function getBlocks(
   const queue = wantedBlocks(lists);
   const stopAll = new AbortController();
   const stop = AbortSignal.any([signal, stopAll.signal]);
+  // Every worker waits on it.
+  setMaxListeners(0, stop);
   const worker = async (): Promise<void> => {
     for (const wanted of queue) {
       stop.throwIfAborted();

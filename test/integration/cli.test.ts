@@ -234,6 +234,19 @@ describe("get, glue, cat, info", () => {
     assert.ok((await readdir(join(ours, "blocks"))).includes(name));
   });
 
+  it("KEEP-2: many small blocks are fetched at once, without a word but the summary", async (t) => {
+    const { folder, ours, theirs, serve } = await fixture(t);
+    const { firstLine: url } = await serve();
+    const input = seededBytes("many", MIB);
+    const args = ["export", "--block-size", "16KiB", "-o", join(folder, "many.hashlist")];
+    await psyncOk(args, { store: theirs, input });
+    const list = join(folder, "many.hashlist");
+    const { status, stderr } = await psync(["get", url, list], { store: ours });
+    assert.equal(status, 0);
+    assert.equal(stderr, "psync: 64 blocks: 0 there already, 64 fetched (1MiB), 0 missing\n");
+    assert.deepEqual((await psync(["glue", list], { store: ours })).stdout, input);
+  });
+
   it("KEEP-2, CLI-2: blocks that cannot be had are status 4 with a table; what came is kept", async (t) => {
     const { bytes, ours, theirs, list, serve } = await fixture(t);
     const { firstLine: url } = await serve();

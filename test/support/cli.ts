@@ -29,6 +29,8 @@ export async function psync(args: readonly string[], options: CliOptions): Promi
   child.stdin?.end(options.input ?? "");
   const [stdout, stderr] = await Promise.all([collect(child.stdout), collect(child.stderr)]);
   if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
+  // Node's own warnings, of leaks or of what is deprecated, are nothing that a user should see.
+  if (/^\(node:\d+\)/m.test(stderr.toString())) throw new Error(stderr.toString());
   return { status: child.exitCode, stdout, stderr: stderr.toString() };
 }
 
