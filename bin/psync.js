@@ -1,4 +1,5 @@
 #!/usr/bin/env node
 import { main } from "../dist/src/cli/main.js";
 
-process.exitCode = await main(process.argv.slice(2));
+// Not only `exitCode`: a stdin that nobody closes would keep the process.
+process.exit(await main(process.argv.slice(2)));

@@ -2,10 +2,12 @@
 import { stat } from "node:fs/promises";
 import type { BlockSource, BlockStore, SizeMemory } from "./block/ports.js";
 import { blockOf } from "./block/verify.js";
+import { withDeadline } from "./core/abort.js";
 import { systemClock } from "./core/clock.js";
 import { errorMessage, PsyncError } from "./core/errors.js";
 import { LIMITS } from "./core/limits.js";
 import type { Logger } from "./core/log.js";
+import { readHashlist } from "./hashlist/readHashlist.js";
 import { createHttpServer } from "./fetch/httpServer.js";
 import { createServerSet, type ServerSet } from "./fetch/serverSet.js";
 import { parseServerUrl } from "./fetch/serverUrl.js";
@@ -79,7 +81,14 @@ export function createReadPath(parts: {
     sizes,
     async close() {
       await servers.close();
-      await stored.settled();
+      const timeoutMs = LIMITS.store.closeWaitMs;
+      const onDeadline = (): Error => new Error(`not written within ${timeoutMs / 1000} s`);
+      const settled = (): Promise<void> => stored.settled();
+      await withDeadline({ clock: systemClock, timeoutMs, onDeadline }, settled).catch(
+        (error: unknown) => {
+          log.warn(`some fetched blocks are not cached: ${errorMessage(error)}`);
+        },
+      );
     },
   };
 }
@@ -88,7 +97,7 @@ export function createReadPath(parts: {
  * The file system of a folder of lists, or of one list.
  *
  * @param parts.listsPath absolute, without symlinks
- * @throws ERR_PSYNC_FAILED it is not there or cannot be read
+ * @throws ERR_PSYNC_FAILED it is not there or cannot be read; ERR_PSYNC_BAD_HASHLIST it is one file and no list
  */
 export async function createListsFileSystem(parts: {
   readonly listsPath: string;
@@ -111,9 +120,10 @@ async function treeOf(listsPath: string, log: Logger): Promise<Tree> {
     const problem = `cannot read ${listsPath}: ${errorMessage(error)}`;
     throw new PsyncError("ERR_PSYNC_FAILED", problem, { cause: error });
   });
-  return stats.isDirectory()
-    ? createFolderTree({ root: listsPath, log })
-    : createSingleListTree(listsPath);
+  if (stats.isDirectory()) return createFolderTree({ root: listsPath, log });
+  // One list that is none is a mistake to tell at once; in a folder it hurts only itself.
+  await readHashlist(listsPath);
+  return createSingleListTree(listsPath);
 }
 
 /**

@@ -2,7 +2,8 @@
  * A mount in the background: the command starts itself again without a terminal, waits until that
  * mount answers, and only then returns. Parent and child talk over the channel that Node gives them.
  */
-import { spawn } from "node:child_process";
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
 import { closeSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { withDeadline } from "../core/abort.js";
@@ -67,18 +68,29 @@ export async function startDaemon(logPath: string, signal: AbortSignal): Promise
       const report = await reported;
       if (report.type === "failed") {
         const { code, message, details, hint } = report;
-        throw new PsyncError(code, message, { details, ...(hint === undefined ? {} : { hint }) });
+        const told = [...details, `its log: ${logPath}`];
+        throw new PsyncError(code, message, { details: told, ...(hint && { hint }) });
       }
       await stat(report.mountpoint);
       return { pid: child.pid ?? 0, mountpoint: report.mountpoint };
     });
   } catch (error) {
-    child.kill("SIGTERM");
+    await endChild(child);
     throw error;
   } finally {
     if (child.connected) child.disconnect();
     child.unref();
   }
+}
+
+/** Asks the child to unmount and end, and waits for it: afterwards the mountpoint is as it was. */
+async function endChild(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = once(child, "exit");
+  child.kill("SIGTERM");
+  const cancel = systemClock.after(2 * LIMITS.mount.readyTimeoutMs, () => child.kill("SIGKILL"));
+  await ended;
+  cancel();
 }
 
 /** Tells the parent that the mount answers, and lets go of it and of the folder it was started in. */

@@ -3,6 +3,7 @@ import { formatCount, formatSize, parseSize } from "../core/bytes.js";
 import { PsyncError } from "../core/errors.js";
 import { LIMITS } from "../core/limits.js";
 import type { TreeTotals } from "../transfer/exportTree.js";
+import { stdinChunks } from "./inputLists.js";
 import { writeJson, writeOut } from "./output.js";
 import { createProgress } from "./progress.js";
 import { defineCommand, type CommandContext } from "./run.js";
@@ -80,16 +81,16 @@ async function runExport(args: ExportArguments, context: CommandContext): Promis
       progress.update(0, movedBytes);
     },
   };
-  const stdin = process.stdin as AsyncIterable<Uint8Array>;
+  const stdin = (): AsyncIterable<Uint8Array> => stdinChunks({ log, signal });
   try {
     if (output === undefined) {
-      if (only === undefined) await exportLines(stdin, options, writeOut);
+      if (only === undefined) await exportLines(stdin(), options, writeOut);
       else await exportFileLines(only, options, writeOut);
       return;
     }
     const totals =
       only === undefined
-        ? await exportStreamToFile(stdin, output, options)
+        ? await exportStreamToFile(stdin(), output, options)
         : await exportPaths(paths, output, options);
     progress.end();
     log.info(`exported ${describe(totals)} to ${output}`);

@@ -17,7 +17,8 @@ export const getCommand = defineCommand({
         type: "string",
         array: true,
         default: [] as string[],
-        describe: "servers (http://… or https://…) and hashlist files, in any order [stdin]",
+        describe:
+          "servers (http://…, https://… or HOST:PORT) and hashlist files, in any order [stdin]",
       })
       .option("server", serverOption)
       .option("force", { type: "boolean", describe: "fetch also the blocks that are there" })
@@ -25,7 +26,8 @@ export const getCommand = defineCommand({
       .example("psync get http://localhost:8000 disk.iso.hashlist", "then `psync glue`")
       .example("psync get http://a:8000 http://b:8000 < disk.iso.hashlist", "from two at once"),
   run: async (args, { settings, log, signal }) => {
-    const isServer = (source: string): boolean => /^https?:\/\//i.test(source);
+    const isServer = (source: string): boolean =>
+      /^[a-z][a-z0-9+.-]*:\/|^[\w.-]+:\d+(\/|$)/i.test(source);
     const named = args.source.filter(isServer);
     const servers = named.length > 0 ? [...named, ...(args.server ?? [])] : settings.servers;
     if (servers.length === 0) {
@@ -37,7 +39,10 @@ export const getCommand = defineCommand({
     const { getBlocks, unavailableBlocks } = await import("../transfer/getBlocks.js");
     const patienceMs = LIMITS.fetch.getPatienceMs;
     const source = createServers({ servers, log, patienceMs });
-    const lists = await readInputLists(args.source.filter((text) => !isServer(text)));
+    const lists = await readInputLists(
+      args.source.filter((text) => !isServer(text)),
+      { log, signal },
+    );
     const store = await openLocalStore({ ...settings, log });
     const total = lists.reduce((sum, { list }) => sum + list.blockCount, 0);
     const progress = createProgress({ label: "get", total, quiet: args.quiet === true });

@@ -24,7 +24,10 @@ export const glueCommand = defineCommand({
       )
       .example("psync glue < disk.iso.hashlist | sha256sum", "without a copy"),
   run: async (args, { settings, log, signal }) => {
-    const [named] = await readInputLists(args.list === undefined ? [] : [args.list]);
+    const [named] = await readInputLists(args.list === undefined ? [] : [args.list], {
+      log,
+      signal,
+    });
     if (!named) throw new PsyncError("ERR_PSYNC_USAGE", "there is no list");
     const { list } = named;
     const { openLocalStore } = await import("../compose.js");

@@ -21,8 +21,8 @@ export const infoCommand = defineCommand({
         "psync info lists/disk.iso.hashlist",
         "size, blocks, digest, what is kept and missing",
       ),
-  run: async (args, { settings, log }) => {
-    const lists = await readInputLists(args.list);
+  run: async (args, { settings, log, signal }) => {
+    const lists = await readInputLists(args.list, { log, signal });
     const { openLocalStore } = await import("../compose.js");
     const { listInfo } = await import("../transfer/listInfo.js");
     const store = await openLocalStore({ ...settings, log });

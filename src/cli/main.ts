@@ -16,7 +16,7 @@ import { umountCommand } from "./umountCommand.js";
 /** Runs one command line, without the program's name. @returns the exit status */
 export async function main(args: readonly string[]): Promise<number> {
   let quiet = false;
-  const parser = yargs([...args])
+  const parser = yargs(namesAfterDashes(args))
     .scriptName("psync")
     .usage(
       "$0 COMMAND\n\nMounts hashlists as files, each block verified, from servers that need not be trusted.",
@@ -43,14 +43,15 @@ export async function main(args: readonly string[]): Promise<number> {
     .strict()
     .version(packageVersion())
     .alias("help", "h")
-    .wrap(Math.min(100, process.stdout.columns || 100))
+    // Examples that are broken in the middle cannot be copied.
+    .wrap(null)
     .exitProcess(false)
     .middleware((argv) => {
       quiet = argv["quiet"] === true;
     })
-    .fail((message, error) => {
-      // yargs gives an error where a command threw, and a message where the arguments were wrong.
-      throw (error as Error | undefined) ?? usageError(message);
+    .fail((message, error: Error | undefined) => {
+      // yargs gives the error that a command threw, or one of its own; else a message of what is wrong.
+      throw error && error.name !== "YError" ? error : usageError(error?.message ?? message);
     });
   try {
     await parser.parseAsync();
@@ -59,6 +60,14 @@ export async function main(args: readonly string[]): Promise<number> {
     showError(error, { quiet });
     return exitStatusOf(error);
   }
+}
+
+/** What follows `--` is a name, also where it begins with a dash; yargs would leave it out of the positionals. */
+function namesAfterDashes(args: readonly string[]): string[] {
+  const end = args.indexOf("--");
+  if (end < 0) return [...args];
+  const names = args.slice(end + 1).map((name) => (/^-./.test(name) ? `./${name}` : name));
+  return [...args.slice(0, end), ...names];
 }
 
 function usageError(message: string): PsyncError {

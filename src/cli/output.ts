@@ -1,5 +1,11 @@
 /** What the commands write: data on stdout, everything else on stderr. */
-import { ERROR_TABLE, isPsyncError, PsyncError, systemErrorCode } from "../core/errors.js";
+import {
+  ERROR_TABLE,
+  errorMessage,
+  isPsyncError,
+  PsyncError,
+  systemErrorCode,
+} from "../core/errors.js";
 import { createLogger, oneLine, type Logger, type LogLevel } from "../core/log.js";
 
 export interface Verbosity {
@@ -13,6 +19,11 @@ const CLOSED_PIPE_STATUS = 141;
 /** Says what failed: `psync: what happened`, what explains it, and `hint: what to do`. */
 export function showError(error: unknown, { quiet }: { readonly quiet: boolean }): void {
   if (isClosedPipe(error) || (quiet && isPsyncError(error, "ERR_PSYNC_INTERRUPTED"))) return;
+  if (!isPsyncError(error) && systemErrorCode(error) !== undefined) {
+    // The system refused something that has no better name: a full disk behind stdout, for one.
+    process.stderr.write(`psync: ${errorMessage(error)}\n`);
+    return;
+  }
   if (!isPsyncError(error)) {
     // Nothing psync knows: a fault of its own, and the stack tells where.
     const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);

@@ -1,6 +1,7 @@
 /** What every command runs in: its settings, its log, and a signal that Ctrl-C aborts. */
 import { setMaxListeners } from "node:events";
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
+import { PsyncError } from "../core/errors.js";
 import type { Logger } from "../core/log.js";
 import { createStderrLogger, interrupted, type Verbosity } from "./output.js";
 import { resolveSettings, type Settings } from "./settings.js";
@@ -59,6 +60,7 @@ async function runCommand(
   args: GlobalArguments & { readonly server?: readonly string[] | undefined },
   work: (context: CommandContext) => Promise<void>,
 ): Promise<void> {
+  refuseTwice(args);
   const settings = await resolveSettings(args);
   const controller = new AbortController();
   // A command may wait for many things at once; each removes its listener when its wait is over.
@@ -74,5 +76,17 @@ async function runCommand(
     await work({ settings, log: createStderrLogger(args), signal: controller.signal });
   } finally {
     for (const name of SIGNALS) process.removeListener(name, onSignal);
+  }
+}
+
+/** What may be given several times; yargs makes an array of everything that is. */
+const REPEATABLE: ReadonlySet<string> = new Set(["_", "server", "path", "source", "list"]);
+
+function refuseTwice(args: GlobalArguments): void {
+  for (const [name, value] of Object.entries(args)) {
+    if (!Array.isArray(value) || REPEATABLE.has(name)) continue;
+    throw new PsyncError("ERR_PSYNC_USAGE", `--${name} is given more than once`, {
+      hint: "say it once",
+    });
   }
 }

@@ -32,6 +32,24 @@ export function orAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T>
   });
 }
 
+/** Items as they come, or the signal's reason as soon as it is aborted, also while one is waited for. */
+export async function* abortable<T>(
+  items: AsyncIterable<T>,
+  signal: AbortSignal,
+): AsyncGenerator<T> {
+  const iterator = items[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      const next = await orAbort(iterator.next(), signal);
+      if (next.done === true) return;
+      yield next.value;
+    }
+  } finally {
+    // Not waited for: a stream that gives nothing may not end either.
+    void iterator.return?.().catch(() => undefined);
+  }
+}
+
 /** Waits; rejects with the signal's reason when it is aborted before. */
 export async function pause(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
   let cancel: (() => void) | undefined;

@@ -28,7 +28,10 @@ export async function readHashlist(path: string): Promise<ReadList> {
     const file = await open(path, "r").catch((error: unknown) => fail(path, error));
     try {
       const before = await file.stat({ bigint: true });
-      if (before.isDirectory()) throw new PsyncError("ERR_PSYNC_FAILED", `${path} is a folder`);
+      if (before.isDirectory()) {
+        const hint = `name the lists in it: ${path}/*.hashlist`;
+        throw new PsyncError("ERR_PSYNC_FAILED", `${path} is a folder`, { hint });
+      }
       const sizeHintBytes = Number(before.size);
       let list: Hashlist | undefined;
       try {
@@ -41,7 +44,8 @@ export async function readHashlist(path: string): Promise<ReadList> {
         badList = error;
       }
       const after = await file.stat({ bigint: true });
-      if (fileStamp(before) !== fileStamp(after)) continue;
+      // A pipe changes by being read, and can be read only once.
+      if (before.isFile() && fileStamp(before) !== fileStamp(after)) continue;
       if (list === undefined) throw badList;
       return { list, stats: after };
     } catch (error) {

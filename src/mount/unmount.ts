@@ -142,7 +142,7 @@ async function explainFailure(entry: MountEntry, failure: string): Promise<Psync
     return new PsyncError("ERR_PSYNC_MOUNT", `${entry.mountpoint} cannot be unmounted: ${failure}`);
   }
   return new PsyncError("ERR_PSYNC_MOUNT", `${entry.mountpoint} is in use`, {
-    hint: "end these processes, or unmount lazily: the files they have open stay readable",
+    hint: "end these processes, or add --lazy: it leaves the tree at once, and open files stay readable",
     details: holders.map(({ pid, command, how }) => `${command} (${pid}): ${how}`),
   });
 }

@@ -13,7 +13,7 @@ export interface StoreThenFetchOptions {
   readonly fetcher: BlockSource;
   readonly log: Logger;
   readonly blocksInFlight: number;
-  /** Bounds the bytes of blocks that are being fetched, or fetched and not yet written. */
+  /** Bounds the bytes of blocks that are being read or fetched, or fetched and not yet written. */
   readonly inFlightBytes: number;
 }
 
@@ -52,18 +52,20 @@ export function createStoreThenFetch(options: StoreThenFetchOptions): StoreThenF
 
   return {
     async fetch(request) {
-      const stored = await fromStore(request);
-      if (stored) return stored;
       const releaseBytes = await budget.acquire(request.maxBytes, request.signal);
-      let block: VerifiedBlock;
       try {
-        block = await places.run(1, request.signal, () => fetcher.fetch(request));
+        const stored = await fromStore(request);
+        if (stored) {
+          releaseBytes();
+          return stored;
+        }
+        const block = await places.run(1, request.signal, () => fetcher.fetch(request));
+        writeBehind(block, releaseBytes);
+        return block;
       } catch (error) {
         releaseBytes();
         throw error;
       }
-      writeBehind(block, releaseBytes);
-      return block;
     },
     async settled() {
       await Promise.all(writes);

@@ -13,7 +13,7 @@ import type { Logger } from "../core/log.js";
 import type { BlockHash } from "../block/hash.js";
 import type { VerifiedBlock } from "../block/verify.js";
 import type { BlockFinder, FoundBlock } from "./findBlocks.js";
-import { inParallel } from "./inParallel.js";
+import { inParallel } from "../core/inParallel.js";
 import { blockPath, type StoreLayout } from "./layout.js";
 import { readAll } from "./readBlockFile.js";
 import { isAbsent, orStoreError } from "./storeError.js";

@@ -3,8 +3,9 @@ import { open, realpath, type FileHandle } from "node:fs/promises";
 import type { BigIntStats } from "node:fs";
 import type { BlockStore } from "../block/ports.js";
 import { writeAtomically } from "../core/atomicFile.js";
-import { errorMessage, isPsyncError, PsyncError } from "../core/errors.js";
+import { errorMessage, isPsyncError, PsyncError, systemErrorCode } from "../core/errors.js";
 import { formatHashLine, formatTrailer, HASHLIST_SUFFIX } from "../hashlist/format.js";
+import { fileStamp } from "../hashlist/readHashlist.js";
 import { exportStream } from "./exportStream.js";
 
 export interface ExportOptions {
@@ -98,8 +99,10 @@ async function exportOpenFile(
   const chunks = file.createReadStream({ autoClose: false, highWaterMark });
   const totals = await exportLines(chunks as AsyncIterable<Uint8Array>, options, write);
   const after = await file.stat({ bigint: true });
-  const grew = stats.isFile() && BigInt(totals.sizeBytes) !== stats.size;
-  if (grew || after.size !== stats.size || after.mtimeNs !== stats.mtimeNs) {
+  // Only a file has a size and times that tell; a pipe or a device is what came out of it.
+  const isChanged =
+    BigInt(totals.sizeBytes) !== stats.size || fileStamp(after) !== fileStamp(stats);
+  if (stats.isFile() && isChanged) {
     throw new PsyncError("ERR_PSYNC_FILE_CHANGED", `${path} changed while it was read`, {
       hint: "export it again when nothing writes to it",
     });
@@ -136,13 +139,15 @@ export async function refuseOverwrite(path: string, listPath: string): Promise<v
       "ERR_PSYNC_USAGE",
       `${listPath} is there already and is not named like a list`,
       {
-        hint: `give the list a name that ends in ${HASHLIST_SUFFIX}, or remove that file`,
+        hint: `give the list a name that ends in ${HASHLIST_SUFFIX}`,
       },
     );
   }
 }
 
-function asFailure(what: string, error: unknown): Error {
+export function asFailure(what: string, error: unknown): Error {
   if (isPsyncError(error)) return error;
+  // The reader of stdout has gone: that is no fault of the file.
+  if (error instanceof Error && systemErrorCode(error) === "EPIPE") return error;
   return new PsyncError("ERR_PSYNC_FAILED", `${what}: ${errorMessage(error)}`, { cause: error });
 }

@@ -1,13 +1,14 @@
 /** Files, folders or a stream → hashlist files: which list goes where. */
-import { mkdir, realpath, stat } from "node:fs/promises";
+import { realpath, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { writeAtomically } from "../core/atomicFile.js";
 import { errorMessage, PsyncError } from "../core/errors.js";
 import { HASHLIST_SUFFIX } from "../hashlist/format.js";
-import { exportLines, exportToListFile, refuseOverwrite } from "./exportFile.js";
+import { asFailure, exportLines, exportToListFile, refuseOverwrite } from "./exportFile.js";
 import {
   createTreeTotals,
   exportTree,
+  makeFolder,
   type TreeExportOptions,
   type TreeTotals,
 } from "./exportTree.js";
@@ -30,12 +31,19 @@ export async function exportPaths(
   };
   const excluded = await Promise.all(options.excluded.map((path) => realpath(path)));
   const inFolder = paths.length > 1 || output.endsWith("/") || (await isFolder(output));
+  const names = paths.map((path) => basename(resolve(path)));
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice !== undefined) {
+    throw new PsyncError("ERR_PSYNC_USAGE", `two of the paths are named ${twice}`, {
+      hint: "export them to different folders",
+    });
+  }
   for (const path of paths) {
     const target = join(output, basename(resolve(path)));
     if (await isFolderOrThrow(path)) {
       add(await exportTree(path, paths.length > 1 ? target : output, { ...options, excluded }));
     } else {
-      if (inFolder) await mkdir(output, { recursive: true });
+      if (inFolder) await makeFolder(output);
       const listPath = inFolder ? target + HASHLIST_SUFFIX : output;
       add({ fileCount: 1, ...(await exportToListFile(path, listPath, options)) });
     }
@@ -60,10 +68,14 @@ export async function exportStreamToFile(
   }
   await refuseOverwrite("stdin", output);
   let totals = { sizeBytes: 0, blockCount: 0 };
-  await writeAtomically(output, {}, async (list) => {
-    const write = (text: string): Promise<void> => list.appendFile(text);
-    totals = await exportLines(chunks, { ...options, trailer: true }, write);
-  });
+  try {
+    await writeAtomically(output, {}, async (list) => {
+      const write = (text: string): Promise<void> => list.appendFile(text);
+      totals = await exportLines(chunks, { ...options, trailer: true }, write);
+    });
+  } catch (error) {
+    throw asFailure(`cannot write the list ${output}`, error);
+  }
   return { ...createTreeTotals(), fileCount: 1, ...totals };
 }
 

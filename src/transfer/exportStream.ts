@@ -2,6 +2,7 @@
 import { blockOf } from "../block/verify.js";
 import type { BlockHash } from "../block/hash.js";
 import type { BlockStore } from "../block/ports.js";
+import { abortable } from "../core/abort.js";
 import { LIMITS } from "../core/limits.js";
 import { splitBlocks } from "../hashlist/splitBlocks.js";
 import { createKeepQueue } from "./keepQueue.js";
@@ -11,8 +12,9 @@ export interface ExportedBlock {
   readonly sizeBytes: number;
 }
 
-/** Bytes of blocks that may wait for their sync while more is read. */
+/** What may wait for its sync while more is read: so many bytes, and not more blocks than four batches. */
 const AHEAD_BYTES = 64 * 1024 * 1024;
+const AHEAD_COUNT = 4 * LIMITS.store.keepBatchCount;
 
 /**
  * Cuts bytes into blocks, keeps them in the store, and gives their names in order.
@@ -31,11 +33,10 @@ export async function* exportStream(
 ): AsyncGenerator<ExportedBlock> {
   const { store, blockSizeBytes, signal } = options;
   const keeper = createKeepQueue(store, LIMITS.store.keepBatchCount);
-  const aheadCount = Math.max(1, Math.floor(AHEAD_BYTES / blockSizeBytes));
+  const aheadCount = Math.max(1, Math.min(AHEAD_COUNT, Math.floor(AHEAD_BYTES / blockSizeBytes)));
   const pending: Promise<ExportedBlock>[] = [];
   try {
-    for await (const bytes of splitBlocks(chunks, blockSizeBytes)) {
-      signal.throwIfAborted();
+    for await (const bytes of splitBlocks(abortable(chunks, signal), blockSizeBytes)) {
       const block = blockOf(bytes);
       const exported = keeper
         .keep(block)

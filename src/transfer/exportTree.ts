@@ -13,8 +13,8 @@ import {
   utimes,
 } from "node:fs/promises";
 import type { Dirent } from "node:fs";
-import { randomBytes } from "node:crypto";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { temporaryPath } from "../core/atomicFile.js";
 import { errorMessage, isPsyncError, PsyncError } from "../core/errors.js";
 import type { Logger } from "../core/log.js";
 import { HASHLIST_SUFFIX } from "../hashlist/format.js";
@@ -77,6 +77,8 @@ class TreeExport {
   readonly totals = createTreeTotals();
   readonly #options: TreeExportOptions;
   readonly #excluded: ReadonlySet<string>;
+  /** Names in the output folder that this run has made: two things may not get one. */
+  readonly #made = new Set<string>();
 
   constructor(options: TreeExportOptions, excluded: ReadonlySet<string>) {
     this.#options = options;
@@ -84,7 +86,10 @@ class TreeExport {
   }
 
   async folder(from: string, to: string): Promise<void> {
-    const entries = await readdir(from, { withFileTypes: true });
+    const entries = await readdir(from, { withFileTypes: true }).catch((error: unknown) => {
+      const problem = `cannot export ${from}: ${errorMessage(error)}`;
+      throw new PsyncError("ERR_PSYNC_FAILED", problem, { cause: error });
+    });
     for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
       this.#options.signal.throwIfAborted();
       try {
@@ -101,6 +106,10 @@ class TreeExport {
   }
 
   async #entry(entry: Dirent, from: string, outFolder: string): Promise<void> {
+    if (entry.name.includes("\ufffd")) {
+      const problem = `${from}: the name is not UTF-8, so it cannot be exported`;
+      throw new PsyncError("ERR_PSYNC_FAILED", problem, { hint: "rename it" });
+    }
     const to = join(outFolder, entry.name);
     if (entry.isDirectory()) {
       if (this.#excluded.has(await realpath(from))) {
@@ -110,16 +119,26 @@ class TreeExport {
       await makeFolder(to);
       await this.folder(from, to);
     } else if (entry.isFile()) {
+      this.#claim(to + HASHLIST_SUFFIX, from);
       const totals = await exportToListFile(from, to + HASHLIST_SUFFIX, this.#options);
       this.totals.fileCount += 1;
       this.totals.sizeBytes += totals.sizeBytes;
       this.totals.blockCount += totals.blockCount;
     } else if (entry.isSymbolicLink()) {
+      this.#claim(to, from);
       await copySymlink(from, to);
       this.totals.symlinkCount += 1;
     } else {
       this.#skip(from, "is neither a file, a folder nor a symlink");
     }
+  }
+
+  #claim(to: string, from: string): void {
+    if (this.#made.has(to)) {
+      const problem = `${from} would become ${to}, as another file did; it is not exported`;
+      throw new PsyncError("ERR_PSYNC_FAILED", problem, { hint: "rename one of the two" });
+    }
+    this.#made.add(to);
   }
 
   #skip(path: string, why: string): void {
@@ -128,7 +147,8 @@ class TreeExport {
   }
 }
 
-async function makeFolder(path: string): Promise<void> {
+/** Makes a folder where there is none. @throws ERR_PSYNC_FAILED */
+export async function makeFolder(path: string): Promise<void> {
   try {
     await mkdir(path, { recursive: true });
   } catch (error) {
@@ -142,9 +162,15 @@ async function makeFolder(path: string): Promise<void> {
   }
 }
 
+/** Makes the same symlink; only another symlink is replaced, never a file of the user's. */
 async function copySymlink(from: string, to: string): Promise<void> {
   const target = await readlink(from);
-  const temporary = `${to.slice(0, to.lastIndexOf("/"))}/.psync-${randomBytes(8).toString("hex")}.tmp`;
+  const existing = await lstat(to).catch(() => undefined);
+  if (existing && !existing.isSymbolicLink()) {
+    const problem = `${to} is there and is not a symlink; ${from} is not exported`;
+    throw new PsyncError("ERR_PSYNC_FAILED", problem);
+  }
+  const temporary = temporaryPath(dirname(to));
   await symlink(target, temporary);
   try {
     const { atime, mtime } = await lstat(from);

@@ -4,9 +4,15 @@ import type { BlockHash } from "../block/hash.js";
 import type { BlockSource, BlockStore } from "../block/ports.js";
 import type { Clock } from "../core/clock.js";
 import { errorMessage, isPsyncError, PsyncError } from "../core/errors.js";
+import { inParallel } from "../core/inParallel.js";
 import { LIMITS } from "../core/limits.js";
 import { createSemaphore } from "../core/semaphore.js";
-import { distinctBlocks, type Hashlist } from "../hashlist/hashlist.js";
+import {
+  distinctBlocks,
+  fitsLength,
+  listedLengthBytes,
+  type Hashlist,
+} from "../hashlist/hashlist.js";
 import { createKeepQueue } from "./keepQueue.js";
 
 export interface NamedList {
@@ -25,7 +31,7 @@ export interface GetOptions {
 }
 
 export interface GetTotals {
-  /** Distinct blocks of all lists. */
+  /** Distinct blocks of each list, added up. */
   blockCount: number;
   presentCount: number;
   fetchedCount: number;
@@ -48,9 +54,9 @@ interface Wanted {
   readonly blockIndex: number;
 }
 
-/** When this many blocks failed in a row and nothing came for so long, the rest is not tried. */
+/** When this many blocks in a row failed after a wait, nobody is there, and the rest is not tried. */
 const GIVE_UP_FAILURES = 32;
-const GIVE_UP_AFTER_MS = 30_000;
+const SLOW_FAILURE_MS = 1_000;
 
 /**
  * Keeps every block of the lists. Blocks that are there by name and length are skipped; a block that no
@@ -75,16 +81,18 @@ export async function getBlocks(
   };
   const keeper = createKeepQueue(store, LIMITS.store.keepBatchCount);
   const budget = createSemaphore(LIMITS.memory.inFlightBytes);
-  let failuresInRow = 0;
-  let lastArrivalMs = clock.nowMs();
-  const hopeless = (): boolean =>
-    failuresInRow >= GIVE_UP_FAILURES && clock.nowMs() - lastArrivalMs > GIVE_UP_AFTER_MS;
+  /** Failures in a row for which somebody was waited: a 404 costs nothing and says nothing of the others. */
+  let slowFailuresInRow = 0;
 
   const isThere = async (wanted: Wanted): Promise<boolean> => {
     const hash = wanted.list.hashAt(wanted.blockIndex);
     const found = await store.find(hash);
-    if (!found || !plausibleLength(wanted, found.sizeBytes)) return false;
-    return found.place === "kept" || store.pin(hash);
+    const { list, blockIndex } = wanted;
+    if (!found || !fitsLength(list, blockIndex, found.sizeBytes)) return false;
+    if (found.place === "cached") return store.pin(hash);
+    // The last block of a plain list may have any length: only its bytes tell whether it was cut short.
+    const isCertain = listedLengthBytes(list, blockIndex) !== undefined;
+    return isCertain || (await store.read(hash)) !== undefined;
   };
 
   const getOne = async (wanted: Wanted, stop: AbortSignal): Promise<void> => {
@@ -92,7 +100,7 @@ export async function getBlocks(
       totals.presentCount += 1;
       return;
     }
-    if (hopeless()) {
+    if (slowFailuresInRow >= GIVE_UP_FAILURES) {
       totals.notTriedCount += 1;
       return;
     }
@@ -100,57 +108,43 @@ export async function getBlocks(
     const hash = list.hashAt(blockIndex);
     const maxBytes = list.blockSizeBytes;
     await budget.run(maxBytes, stop, async () => {
+      const startMs = clock.nowMs();
       try {
         const block = await source.fetch({ hash, maxBytes, signal: stop });
-        failuresInRow = 0;
-        lastArrivalMs = clock.nowMs();
+        slowFailuresInRow = 0;
         await keeper.keep(block);
         totals.fetchedCount += 1;
         totals.fetchedBytes += block.bytes.length;
       } catch (error) {
         if (!isPsyncError(error, "ERR_PSYNC_BLOCK_UNAVAILABLE")) throw error;
-        failuresInRow += 1;
+        if (clock.nowMs() - startMs >= SLOW_FAILURE_MS) slowFailuresInRow += 1;
         totals.failures.push({ listName, blockIndex, hash, error });
       }
     });
   };
 
-  const queue = wantedBlocks(lists);
   const stopAll = new AbortController();
   const stop = AbortSignal.any([signal, stopAll.signal]);
-  // Every worker waits on it.
+  // Every block under way waits on it.
   setMaxListeners(0, stop);
-  const worker = async (): Promise<void> => {
-    for (const wanted of queue) {
+  await inParallel(wantedBlocks(lists), LIMITS.read.blocksInFlight, async (wanted) => {
+    try {
       stop.throwIfAborted();
       await getOne(wanted, stop);
-      options.onProgress?.(totals);
-    }
-  };
-  const workers = Array.from({ length: LIMITS.read.blocksInFlight }, () =>
-    worker().catch((error: unknown) => {
+    } catch (error) {
+      // What else is under way would be thrown away.
       stopAll.abort(error);
       throw error;
-    }),
-  );
-  const results = await Promise.allSettled(workers);
-  signal.throwIfAborted();
-  for (const result of results) if (result.status === "rejected") throw stopAll.signal.reason;
+    }
+    options.onProgress?.(totals);
+  });
   return totals;
 }
 
-/** Each distinct block of all lists once, with the first place where it is wanted. */
+/** Each distinct block of each list. One that several lists have is there when its second turn comes. */
 function* wantedBlocks(lists: readonly NamedList[]): Generator<Wanted> {
-  const seen = new Set<BlockHash>();
   for (const { name: listName, list } of lists) {
-    for (const blockIndex of distinctBlocks(list)) {
-      const hash = list.hashAt(blockIndex);
-      if (lists.length > 1) {
-        if (seen.has(hash)) continue;
-        seen.add(hash);
-      }
-      yield { listName, list, blockIndex };
-    }
+    for (const blockIndex of distinctBlocks(list)) yield { listName, list, blockIndex };
   }
 }
 
@@ -159,12 +153,6 @@ function countOf(items: Iterable<unknown>): number {
   let count = 0;
   while (iterator.next().done !== true) count += 1;
   return count;
-}
-
-function plausibleLength({ list, blockIndex }: Wanted, sizeBytes: number): boolean {
-  return blockIndex < list.blockCount - 1
-    ? sizeBytes === list.blockSizeBytes
-    : sizeBytes > 0 && sizeBytes <= list.blockSizeBytes;
 }
 
 const SHOWN_FAILURES = 20;

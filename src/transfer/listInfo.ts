@@ -1,7 +1,8 @@
 /** What a list says, and how much of it lies in the store. */
 import type { BlockStore, SizeMemory } from "../block/ports.js";
+import { inParallel } from "../core/inParallel.js";
 import { LIMITS } from "../core/limits.js";
-import { distinctBlocks, type Hashlist } from "../hashlist/hashlist.js";
+import { distinctBlocks, fitsLength, type Hashlist } from "../hashlist/hashlist.js";
 
 export interface ListInfo {
   /** null where a plain list's size was not learned yet. */
@@ -26,19 +27,18 @@ export async function listInfo(
   parts: { readonly store: BlockStore; readonly sizes: SizeMemory },
 ): Promise<ListInfo> {
   const counts = { kept: 0, cached: 0, missing: 0 };
-  const queue = distinctBlocks(list);
+  const lookUp = async (blockIndex: number): Promise<void> => {
+    const hash = list.hashAt(blockIndex);
+    const found = await parts.store.find(hash);
+    // A block that was cut short on the disk is not there, whatever its name says.
+    const fits = found !== undefined && fitsLength(list, blockIndex, found.sizeBytes);
+    counts[fits ? found.place : "missing"] += 1;
+    if (fits && hash === lastHash) lastSizeBytes = found.sizeBytes;
+  };
   const { blockCount, blockSizeBytes, digest } = list;
   const lastHash = blockCount > 0 ? list.hashAt(blockCount - 1) : undefined;
   let lastSizeBytes: number | undefined;
-  const lookUp = async (): Promise<void> => {
-    for (const blockIndex of queue) {
-      const hash = list.hashAt(blockIndex);
-      const found = await parts.store.find(hash);
-      counts[found?.place ?? "missing"] += 1;
-      if (hash === lastHash) lastSizeBytes = found?.sizeBytes;
-    }
-  };
-  await Promise.all(Array.from({ length: LIMITS.read.blocksInFlight }, lookUp));
+  await inParallel(distinctBlocks(list), LIMITS.read.blocksInFlight, lookUp);
   const learned =
     lastSizeBytes === undefined
       ? parts.sizes.get(digest)

@@ -1,7 +1,7 @@
 /** All bytes of a listed file, from the first to the last, each checked before it is given. */
 import type { BlockSource } from "../block/ports.js";
 import { LIMITS } from "../core/limits.js";
-import type { Hashlist } from "../hashlist/hashlist.js";
+import { fitsLength, listedLengthBytes, type Hashlist } from "../hashlist/hashlist.js";
 import { wrongLength } from "./view.js";
 
 /**
@@ -18,7 +18,11 @@ export async function* blocksInOrder(
 ): AsyncGenerator<Uint8Array> {
   const { list, source } = parts;
   const { blockCount, blockSizeBytes } = list;
-  const aheadCount = Math.max(1, Math.floor(LIMITS.read.sequenceAheadBytes / blockSizeBytes));
+  const { sequenceAheadBytes, blocksInFlight } = LIMITS.read;
+  const aheadCount = Math.max(
+    1,
+    Math.min(blocksInFlight, Math.floor(sequenceAheadBytes / blockSizeBytes)),
+  );
   const pending: Promise<Uint8Array>[] = [];
   const askFor = (blockIndex: number): void => {
     const block = source
@@ -42,11 +46,7 @@ export async function* blocksInOrder(
 }
 
 function checkLength(list: Hashlist, blockIndex: number, seenBytes: number): void {
-  const { blockCount, blockSizeBytes, sizeBytes } = list;
-  const isLast = blockIndex === blockCount - 1;
-  const lengthBytes =
-    isLast && sizeBytes !== undefined ? sizeBytes - blockIndex * blockSizeBytes : blockSizeBytes;
-  const openEnd = isLast && sizeBytes === undefined;
-  const right = openEnd ? seenBytes > 0 && seenBytes <= lengthBytes : seenBytes === lengthBytes;
-  if (!right) throw wrongLength({ list, blockIndex, lengthBytes }, seenBytes);
+  if (fitsLength(list, blockIndex, seenBytes)) return;
+  const lengthBytes = listedLengthBytes(list, blockIndex) ?? list.blockSizeBytes;
+  throw wrongLength({ list, blockIndex, lengthBytes }, seenBytes);
 }

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { PsyncError } from "../../src/core/errors.js";
-import { inParallel } from "../../src/store/inParallel.js";
+import { inParallel } from "../../src/core/inParallel.js";
 import { storeError } from "../../src/store/storeError.js";
 
 const failed = (code: string): Error => Object.assign(new Error(`${code}: as it is`), { code });
