@@ -53,6 +53,14 @@ export function createFileSystem(
     maxHashBytes: LIMITS.memory.listHashesBytes,
   });
   const openFiles = new Map<number, OpenFile>();
+  const logged = new WeakSet();
+  /** The kernel asks again, and is answered with the same error from memory: one line is enough. */
+  const isLogged = (error: unknown): boolean => {
+    if (!(error instanceof Error)) return false;
+    const before = logged.has(error);
+    logged.add(error);
+    return before;
+  };
   let lastHandle = 0;
 
   /** Runs one call of the kernel to its deadline; what fails for want of a block is explained in the log. */
@@ -67,7 +75,7 @@ export function createFileSystem(
     try {
       return await withDeadline({ clock, timeoutMs, signal, onDeadline }, work);
     } catch (error) {
-      if (!signal.aborted && isWorthLogging(error)) {
+      if (!signal.aborted && isWorthLogging(error) && !isLogged(error)) {
         const details = isPsyncError(error)
           ? error.details.map((line) => `; ${line}`).join("")
           : "";

@@ -3,7 +3,7 @@
  * is held for all that were asked for; their hashes only within a budget, the first read first to go.
  */
 import type { BigIntStats } from "node:fs";
-import { errorMessage } from "../core/errors.js";
+import { errorMessage, isPsyncError } from "../core/errors.js";
 import type { Logger } from "../core/log.js";
 import type { Hashlist } from "../hashlist/hashlist.js";
 import { fileStamp, readHashlist } from "../hashlist/readHashlist.js";
@@ -81,8 +81,10 @@ export function createListCache(parts: {
       }
       return list;
     } catch (error) {
-      log.error(errorMessage(error));
-      if (settled) remember(path, { stamp, facts: undefined, error });
+      // Only what is in the file stays true of it: out of descriptors, say, is over in a moment.
+      const isBad = isPsyncError(error, "ERR_PSYNC_BAD_HASHLIST");
+      if (!isPsyncError(error, "ERR_PSYNC_NO_ENTRY")) log.error(errorMessage(error));
+      if (isBad && settled) remember(path, { stamp, facts: undefined, error });
       throw error;
     }
   };

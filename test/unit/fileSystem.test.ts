@@ -7,7 +7,7 @@ import type { BlockHash } from "../../src/block/hash.js";
 import type { BlockSource } from "../../src/block/ports.js";
 import type { VerifiedBlock } from "../../src/block/verify.js";
 import { systemClock } from "../../src/core/clock.js";
-import { isPsyncError } from "../../src/core/errors.js";
+import { isPsyncError, PsyncError } from "../../src/core/errors.js";
 import { createLogger } from "../../src/core/log.js";
 import { createFileSystem } from "../../src/mount/fileSystem.js";
 import { createFolderTree } from "../../src/mount/tree.js";
@@ -87,6 +87,19 @@ describe("the mounted file system", () => {
     await assert.rejects(fileSystem.attributes("/plain", NEVER), (error) =>
       isPsyncError(error, "ERR_PSYNC_BLOCK_UNAVAILABLE"),
     );
+  });
+
+  it("READ-4: an error that is answered again from memory is one line in the log", async () => {
+    await put("a", seededBytes("a", 100));
+    const error = new PsyncError("ERR_PSYNC_BLOCK_UNAVAILABLE", "nobody has it", {
+      details: ["http://x: 404"],
+    });
+    const fileSystem = fileSystemOver({ fetch: () => Promise.reject(error) });
+    const { handle } = await fileSystem.open("/a", NEVER);
+    for (let time = 0; time < 3; time += 1) {
+      await assert.rejects(fileSystem.read(handle, { offset: 0, length: 1 }, NEVER), error);
+    }
+    assert.deepEqual(messages, ["cannot read /a: nobody has it; http://x: 404"]);
   });
 
   it("READ-3: a read and a stat that nobody answers end by their deadlines", async () => {
