@@ -38,7 +38,7 @@ export const getCommand = defineCommand({
     const patienceMs = LIMITS.fetch.getPatienceMs;
     const source = createServers({ servers, log, patienceMs });
     const lists = await readInputLists(args.source.filter((text) => !isServer(text)));
-    const store = await openLocalStore({ ...settings, log });
+    const store = await openLocalStore({ ...settings, log }, "write");
     const total = lists.reduce((sum, { list }) => sum + list.blockCount, 0);
     const progress = createProgress({ label: "get", total, quiet: args.quiet === true });
     try {

@@ -33,7 +33,7 @@ export interface StoreOptions {
   readonly log: Logger;
   /** What cache/ may take of the disk; LIMITS.store.cacheQuotaBytes unless said otherwise. 0: nothing is cached. */
   readonly cacheQuotaBytes?: number | undefined;
-  /** Nothing is made, moved or removed, and no index is opened; what writes throws ERR_PSYNC_STORE. */
+  /** Nothing is made, moved or removed, and no index is opened; nothing is cached, and what keeps throws. */
   readonly readOnly?: boolean | undefined;
 }
 

@@ -6,7 +6,7 @@ import { placeFolder, type StoreLayout } from "./layout.js";
 import { listHashes } from "./listBlocks.js";
 import { createOpenCalls } from "./openCalls.js";
 import type { Store } from "./openStore.js";
-import { assertStore } from "./storeFolders.js";
+import { assertStore, isThere } from "./storeFolders.js";
 import { summarize } from "./summary.js";
 
 export interface ReadOnlyStoreOptions {
@@ -15,16 +15,22 @@ export interface ReadOnlyStoreOptions {
   readonly cacheQuotaBytes: number;
 }
 
-/** @throws ERR_PSYNC_STORE the path is not a store, or cannot be looked at */
+/**
+ * A path where nothing is is a store without blocks; it has those that another process makes there later.
+ *
+ * @throws ERR_PSYNC_STORE the path is not a store, or cannot be looked at
+ */
 export async function openReadOnlyStore(options: ReadOnlyStoreOptions): Promise<Store> {
   const { layout, log, cacheQuotaBytes } = options;
-  await assertStore(layout.path);
+  if (await isThere(layout.path)) await assertStore(layout.path);
   const finder = createBlockFinder({ layout, log, readOnly: true });
   const calls = createOpenCalls(layout.path);
   const sizes = new Map<string, number>();
   const refuse = (): Promise<never> =>
     Promise.reject(
-      new PsyncError("ERR_PSYNC_STORE", `the store ${layout.path} is open for reading only`),
+      new PsyncError("ERR_PSYNC_STORE", `the store ${layout.path} is open for reading only`, {
+        hint: "give a store that can be written with --store",
+      }),
     );
   const close = (): Promise<void> => calls.end();
   return {
@@ -34,7 +40,8 @@ export async function openReadOnlyStore(options: ReadOnlyStoreOptions): Promise<
       read: (hash) => calls.run(async () => (await finder.read(hash))?.block),
       keep: refuse,
       pin: refuse,
-      cache: refuse,
+      // As a cache without room: whoever fetched the block goes on with it.
+      cache: () => Promise.resolve(),
       close,
     },
     sizes: {

@@ -60,6 +60,16 @@ export async function assertStore(path: string): Promise<void> {
   });
 }
 
+/** Whether there is anything at a path; in doubt there is, and whoever opens it learns what is wrong. */
+export async function isThere(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    return !isAbsent(error);
+  }
+}
+
 async function makeFolder(path: string): Promise<void> {
   try {
     await mkdir(path, { mode: FOLDER_MODE });

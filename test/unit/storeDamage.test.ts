@@ -88,9 +88,10 @@ describe("VERIFY-2: a damaged block", () => {
     const reader = await openTestStore(t, path, { readOnly: true });
     assert.equal(await reader.blocks.read(block.hash), undefined);
     assert.ok(await reader.blocks.read(makeBlock(2).hash));
-    await assert.rejects(reader.blocks.cache(block), (error) =>
-      isPsyncError(error, "ERR_PSYNC_STORE"),
-    );
+    await reader.blocks.cache(block);
+    for (const change of [reader.blocks.keep([block]), reader.blocks.pin(makeBlock(2).hash)]) {
+      await assert.rejects(change, (error) => isPsyncError(error, "ERR_PSYNC_STORE"));
+    }
     await reader.close();
     assert.deepEqual(await readdir(path, { recursive: true }), before);
   });
