@@ -81,6 +81,8 @@ export const LIMITS = {
     evictToFraction: 0.9,
     /** Kept blocks made durable by one fsync of the folder. */
     keepBatchCount: 16,
+    /** Blocks found kept that `get` syncs together before it says so. */
+    syncBatchCount: 256,
     /** Rows of use and size that are written to the index together. */
     indexFlushMs: 1_000,
     /** Another process holds the index this long at most before a write to it is given up. */

@@ -118,6 +118,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
       read: (hash) => calls.run(() => read(hash)),
       keep: (blocks) => calls.run(() => keeper.keep(blocks)),
       pin: (hash) => calls.run(() => keeper.pin(hash)),
+      sync: (hashes) => calls.run(() => keeper.sync(hashes)),
       cache: (block) => calls.run(() => cache(block)),
       close,
     },

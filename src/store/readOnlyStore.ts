@@ -40,6 +40,7 @@ export async function openReadOnlyStore(options: ReadOnlyStoreOptions): Promise<
       read: (hash) => calls.run(async () => (await finder.read(hash))?.block),
       keep: refuse,
       pin: refuse,
+      sync: refuse,
       // As a cache without room: whoever fetched the block goes on with it.
       cache: () => Promise.resolve(),
       close,

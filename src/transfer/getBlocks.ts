@@ -8,6 +8,7 @@ import { LIMITS } from "../core/limits.js";
 import { createSemaphore } from "../core/semaphore.js";
 import { distinctBlocks, type Hashlist } from "../hashlist/hashlist.js";
 import { createKeepQueue } from "./keepQueue.js";
+import { createSyncBatches } from "./syncBatches.js";
 
 export interface NamedList {
   readonly name: string;
@@ -74,6 +75,7 @@ export async function getBlocks(
     notTriedCount: 0,
   };
   const keeper = createKeepQueue(store, LIMITS.store.keepBatchCount);
+  const present = createSyncBatches(store, LIMITS.store.syncBatchCount);
   const budget = createSemaphore(LIMITS.memory.inFlightBytes);
   let failuresInRow = 0;
   let lastArrivalMs = clock.nowMs();
@@ -84,7 +86,9 @@ export async function getBlocks(
     const hash = wanted.list.hashAt(wanted.blockIndex);
     const found = await store.find(hash);
     if (!found || !plausibleLength(wanted, found.sizeBytes)) return false;
-    return found.place === "kept" || store.pin(hash);
+    if (found.place !== "kept") return store.pin(hash);
+    await present.sync(hash);
+    return true;
   };
 
   const getOne = async (wanted: Wanted, stop: AbortSignal): Promise<void> => {
@@ -136,6 +140,7 @@ export async function getBlocks(
   const results = await Promise.allSettled(workers);
   signal.throwIfAborted();
   for (const result of results) if (result.status === "rejected") throw stopAll.signal.reason;
+  await present.end();
   return totals;
 }
 
