@@ -89,7 +89,7 @@ export function createBlockKeeper(options: BlockKeeperOptions): BlockKeeper {
     await orStoreError("write", tempPath, () =>
       writeNewFile(tempPath, block.bytes, { sync: true }),
     );
-    if (present.kind === "different") await finder.setAside("kept", block.hash, present);
+    if (present.kind === "different") await finder.linkAside(block.hash, present);
     await putInPlace(tempPath, path);
   };
 
