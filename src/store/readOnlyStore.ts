@@ -7,12 +7,10 @@ import { listHashes } from "./listBlocks.js";
 import { createOpenCalls } from "./openCalls.js";
 import type { Store } from "./openStore.js";
 import { assertStore, isThere } from "./storeFolders.js";
-import { summarize } from "./summary.js";
 
 export interface ReadOnlyStoreOptions {
   readonly layout: StoreLayout;
   readonly log: Logger;
-  readonly cacheQuotaBytes: number;
 }
 
 /**
@@ -21,7 +19,7 @@ export interface ReadOnlyStoreOptions {
  * @throws ERR_PSYNC_STORE the path is not a store, or cannot be looked at
  */
 export async function openReadOnlyStore(options: ReadOnlyStoreOptions): Promise<Store> {
-  const { layout, log, cacheQuotaBytes } = options;
+  const { layout, log } = options;
   if (await isThere(layout.path)) await assertStore(layout.path);
   const finder = createBlockFinder({ layout, log, readOnly: true });
   const calls = createOpenCalls(layout.path);
@@ -50,7 +48,6 @@ export async function openReadOnlyStore(options: ReadOnlyStoreOptions): Promise<
       set: (digest, sizeBytes) => void sizes.set(digest, sizeBytes),
     },
     list: (place) => listHashes(placeFolder(layout, place)),
-    summary: (signal) => summarize({ layout, cacheQuotaBytes, signal }),
     close,
   };
 }
