@@ -22,6 +22,8 @@ import { openToRead } from "./store/openToRead.js";
 
 export interface StoreParts {
   readonly storePath: string;
+  /** What the cache may take of the disk; undefined: LIMITS.store.cacheQuotaBytes. */
+  readonly cacheQuotaBytes: number | undefined;
   readonly log: Logger;
 }
 
@@ -33,10 +35,10 @@ export interface StoreParts {
  * @throws ERR_PSYNC_STORE it is not to be used
  */
 export function openLocalStore(
-  { storePath, log }: StoreParts,
+  { storePath, cacheQuotaBytes, log }: StoreParts,
   access: "write" | "cache" | "read",
 ): Promise<Store> {
-  const options = { path: storePath, clock: systemClock, log };
+  const options = { path: storePath, clock: systemClock, log, cacheQuotaBytes };
   return access === "write" ? openStore(options) : openToRead({ ...options, wish: access });
 }
 

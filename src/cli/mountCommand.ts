@@ -21,6 +21,11 @@ export const mountCommand = defineCommand({
       })
       .positional("mountpoint", { type: "string", demandOption: true, describe: "empty folder" })
       .option("server", serverOption)
+      .option("cache-size", {
+        type: "string",
+        requiresArg: true,
+        describe: "what fetched blocks may take of the disk [config.json, 10GiB]",
+      })
       .option("daemon", {
         alias: "d",
         type: "boolean",

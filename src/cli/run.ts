@@ -3,7 +3,7 @@ import { setMaxListeners } from "node:events";
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
 import type { Logger } from "../core/log.js";
 import { createStderrLogger, interrupted, type Verbosity } from "./output.js";
-import { resolveSettings, type Settings } from "./settings.js";
+import { resolveSettings, type Settings, type SettingsArguments } from "./settings.js";
 
 /** The options that every command has. */
 export interface GlobalArguments extends Verbosity {
@@ -56,7 +56,7 @@ export const serverOption = {
  * @throws what the work throws, and ERR_PSYNC_USAGE for settings that mean nothing
  */
 async function runCommand(
-  args: GlobalArguments & { readonly server?: readonly string[] | undefined },
+  args: GlobalArguments & SettingsArguments,
   work: (context: CommandContext) => Promise<void>,
 ): Promise<void> {
   const settings = await resolveSettings(args);
