@@ -20,15 +20,28 @@ import { withSingleFlight } from "./source/singleFlight.js";
 import { createStoreThenFetch } from "./source/storeThenFetch.js";
 import { loadSqlite } from "./store/indexFile.js";
 import { openStore, type Store } from "./store/openStore.js";
+import { openToRead } from "./store/openToRead.js";
 
 export interface StoreParts {
   readonly storePath: string;
+  /** What the cache may take of the disk; undefined: LIMITS.store.cacheQuotaBytes. */
+  readonly cacheQuotaBytes: number | undefined;
   readonly log: Logger;
 }
 
-/** Opens the local store. @throws ERR_PSYNC_STORE it is not to be used */
-export function openLocalStore({ storePath, log }: StoreParts): Promise<Store> {
-  return openStore({ path: storePath, clock: systemClock, log });
+/**
+ * Opens the local store.
+ *
+ * @param access `write` must write; `cache` and `read` go on with a store that cannot be written, and `read`
+ *   makes none where there is none
+ * @throws ERR_PSYNC_STORE it is not to be used
+ */
+export function openLocalStore(
+  { storePath, cacheQuotaBytes, log }: StoreParts,
+  access: "write" | "cache" | "read",
+): Promise<Store> {
+  const options = { path: storePath, clock: systemClock, log, cacheQuotaBytes };
+  return access === "write" ? openStore(options) : openToRead({ ...options, wish: access });
 }
 
 /**

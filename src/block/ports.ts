@@ -55,6 +55,14 @@ export interface BlockStore {
   pin(hash: BlockHash): Promise<boolean>;
 
   /**
+   * Makes blocks durable that are kept already: whoever put them there need not have synced them yet.
+   * Their bytes are not read.
+   *
+   * @throws ERR_PSYNC_STORE one of them is not kept, or a sync failed
+   */
+  sync(hashes: readonly BlockHash[]): Promise<void>;
+
+  /**
    * Puts a block into the cache, evicting what was used least lately to stay in the quota.
    *
    * @throws ERR_PSYNC_STORE it could not be written; nothing partial is left

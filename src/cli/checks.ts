@@ -99,6 +99,10 @@ export async function checkStore(storePath: string): Promise<Check> {
     await access(existing, constants.R_OK | constants.W_OK | constants.X_OK);
   } catch (error) {
     const found = `${existing}: ${errorMessage(error)}`;
+    if (existing === storePath && (await canBeRead(existing))) {
+      const mend = "name one that can be written with --store or PSYNC_STORE";
+      return { ...base, neededBy: "export, get", status: "warn", found, mend };
+    }
     return { ...base, status: "fail", found, mend: "name another one with --store or PSYNC_STORE" };
   }
   const { bavail, bsize } = await statfs(existing);
@@ -107,6 +111,13 @@ export async function checkStore(storePath: string): Promise<Check> {
   return freeBytes < LOW_SPACE_BYTES
     ? { ...base, status: "warn", found, mend: "make room, or name another one with --store" }
     : { ...base, status: "ok", found };
+}
+
+async function canBeRead(path: string): Promise<boolean> {
+  return access(path, constants.R_OK | constants.X_OK).then(
+    () => true,
+    () => false,
+  );
 }
 
 async function nearestExisting(path: string): Promise<string> {

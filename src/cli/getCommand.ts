@@ -43,7 +43,7 @@ export const getCommand = defineCommand({
       args.source.filter((text) => !isServer(text)),
       { log, signal },
     );
-    const store = await openLocalStore({ ...settings, log });
+    const store = await openLocalStore({ ...settings, log }, "write");
     const total = lists.reduce((sum, { list }) => sum + list.blockCount, 0);
     const progress = createProgress({ label: "get", total, quiet: args.quiet === true });
     try {

@@ -23,7 +23,10 @@ export function openLogFile(path: string): number {
     return openSync(path, "a", 0o600);
   } catch (error) {
     const problem = `cannot write the log ${path}: ${errorMessage(error)}`;
-    throw new PsyncError("ERR_PSYNC_STORE", problem, { cause: error });
+    throw new PsyncError("ERR_PSYNC_STORE", problem, {
+      hint: "mount without --daemon, or give a store that can be written with --store",
+      cause: error,
+    });
   }
 }
 

@@ -21,6 +21,11 @@ export const mountCommand = defineCommand({
       })
       .positional("mountpoint", { type: "string", demandOption: true, describe: "empty folder" })
       .option("server", serverOption)
+      .option("cache-size", {
+        type: "string",
+        requiresArg: true,
+        describe: "what fetched blocks may take of the disk [config.json, 10GiB]",
+      })
       .option("daemon", {
         alias: "d",
         type: "boolean",
@@ -78,7 +83,7 @@ async function mountUntilStopped(
   const { startMountSession } = await import("../mount/mountSession.js");
   const servers = createServers({ servers: addresses, log });
   const listsPath = await realListsPath(args.lists);
-  const store = await openLocalStore({ storePath, log });
+  const store = await openLocalStore({ ...settings, log }, "cache");
   const readPath = createReadPath({ store: store.blocks, sizes: store.sizes, servers, log });
   try {
     const fileSystem = await createListsFileSystem({ listsPath, readPath, log });
@@ -89,7 +94,8 @@ async function mountUntilStopped(
         mountpoint: args.mountpoint,
         sourceName: listsPath,
         allowOther: args.allowOther === true,
-        ownFolders: [listsPath, await realpath(storePath)],
+        // A store that could not be made is not there.
+        ownFolders: [listsPath, await realpath(storePath).catch(() => storePath)],
       },
     );
     warnWithoutServers(addresses, log);

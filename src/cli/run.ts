@@ -4,7 +4,7 @@ import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
 import { PsyncError } from "../core/errors.js";
 import type { Logger } from "../core/log.js";
 import { createStderrLogger, interrupted, type Verbosity } from "./output.js";
-import { resolveSettings, type Settings } from "./settings.js";
+import { resolveSettings, type Settings, type SettingsArguments } from "./settings.js";
 
 /** The options that every command has. */
 export interface GlobalArguments extends Verbosity {
@@ -57,7 +57,7 @@ export const serverOption = {
  * @throws what the work throws, and ERR_PSYNC_USAGE for settings that mean nothing
  */
 async function runCommand(
-  args: GlobalArguments & { readonly server?: readonly string[] | undefined },
+  args: GlobalArguments & SettingsArguments,
   work: (context: CommandContext) => Promise<void>,
 ): Promise<void> {
   refuseTwice(args);

@@ -1,7 +1,8 @@
-/** Where the store is and which servers are asked: the command line, then the environment, then config.json. */
+/** Where the store is, how large its cache may be, and which servers are asked: the command line, then the environment, then config.json. */
 import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
+import { parseSize } from "../core/bytes.js";
 import { errorMessage, PsyncError, systemErrorCode } from "../core/errors.js";
 
 export interface Settings {
@@ -9,11 +10,14 @@ export interface Settings {
   readonly storePath: string;
   /** Addresses as they were written, in the order of preference. */
   readonly servers: readonly string[];
+  /** What the cache may take of the disk; undefined: what the store takes for itself. */
+  readonly cacheQuotaBytes: number | undefined;
 }
 
 export interface SettingsArguments {
   readonly store?: string | undefined;
   readonly server?: readonly string[] | undefined;
+  readonly cacheSize?: string | undefined;
 }
 
 const CONFIG_NAME = "config.json";
@@ -22,7 +26,7 @@ const CONFIG_NAME = "config.json";
  * What is said nearest to the call wins whole: servers named with `--server` replace those of the
  * environment, and those replace the ones in config.json.
  *
- * @throws ERR_PSYNC_USAGE config.json is not what it should be, with its path
+ * @throws ERR_PSYNC_USAGE config.json is not what it should be, with its path; a size that is none
  */
 export async function resolveSettings(
   args: SettingsArguments,
@@ -34,14 +38,16 @@ export async function resolveSettings(
   const fromEnvironment = nonEmpty(environment["PSYNC_SERVERS"])
     ?.split(/[\s,]+/)
     .filter(Boolean);
-  const servers =
-    args.server ?? fromEnvironment ?? (await readConfig(join(storePath, CONFIG_NAME))).servers;
-  return { storePath, servers };
+  const config = await readConfig(join(storePath, CONFIG_NAME));
+  return {
+    storePath,
+    servers: args.server ?? fromEnvironment ?? config.servers,
+    cacheQuotaBytes:
+      args.cacheSize === undefined ? config.cacheQuotaBytes : parseSize(args.cacheSize),
+  };
 }
 
-interface Config {
-  readonly servers: readonly string[];
-}
+type Config = Pick<Settings, "servers" | "cacheQuotaBytes">;
 
 async function readConfig(path: string): Promise<Config> {
   let text: string;
@@ -49,7 +55,9 @@ async function readConfig(path: string): Promise<Config> {
     text = await readFile(path, "utf8");
   } catch (error) {
     const code = systemErrorCode(error);
-    if (code === "ENOENT" || code === "ENOTDIR") return { servers: [] };
+    if (code === "ENOENT" || code === "ENOTDIR") {
+      return { servers: [], cacheQuotaBytes: undefined };
+    }
     throw badConfig(path, `cannot be read: ${errorMessage(error)}`);
   }
   let value: unknown;
@@ -61,7 +69,7 @@ async function readConfig(path: string): Promise<Config> {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw badConfig(path, "is not a JSON object");
   }
-  const { servers = [], ...unknown } = value as Record<string, unknown>;
+  const { servers = [], cacheSize, ...unknown } = value as Record<string, unknown>;
   const [unknownName] = Object.keys(unknown);
   if (unknownName !== undefined) {
     throw badConfig(path, `has a setting that psync does not know: ${JSON.stringify(unknownName)}`);
@@ -69,12 +77,22 @@ async function readConfig(path: string): Promise<Config> {
   if (!Array.isArray(servers) || !servers.every((server) => typeof server === "string")) {
     throw badConfig(path, '"servers" is not a list of addresses');
   }
-  return { servers: servers };
+  return { servers, cacheQuotaBytes: parseCacheSize(path, cacheSize) };
+}
+
+function parseCacheSize(path: string, value: unknown): number | undefined {
+  if (value === undefined) return undefined;
+  try {
+    if (typeof value === "string") return parseSize(value);
+  } catch {
+    // Said below, with the file's name.
+  }
+  throw badConfig(path, '"cacheSize" is not a size in quotes, such as "10GiB"');
 }
 
 function badConfig(path: string, problem: string): PsyncError {
   return new PsyncError("ERR_PSYNC_USAGE", `${path} ${problem}`, {
-    hint: 'it looks like this: { "servers": ["http://server.example:8000"] }',
+    hint: 'it looks like this: { "servers": ["http://server.example:8000"], "cacheSize": "10GiB" }',
   });
 }
 

@@ -83,6 +83,8 @@ export const LIMITS = {
     keepBatchCount: 16,
     /** At the end of a mount, for blocks that are still being written to the cache. */
     closeWaitMs: 10_000,
+    /** Blocks found kept that `get` syncs together before it says so. */
+    syncBatchCount: 256,
     /** Rows of use and size that are written to the index together. */
     indexFlushMs: 1_000,
     /** Another process holds the index this long at most before a write to it is given up. */

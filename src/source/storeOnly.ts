@@ -13,7 +13,7 @@ export function createStoreSource(store: BlockStore): BlockSource {
       const block = found && (await store.read(hash));
       if (block) return block;
       if (found) {
-        const problem = `the store's copy of block ${hash} is damaged and was set aside`;
+        const problem = `the store's copy of block ${hash} is damaged`;
         throw new PsyncError("ERR_PSYNC_CORRUPT", problem, { hint: HINT });
       }
       throw new PsyncError("ERR_PSYNC_BLOCK_UNAVAILABLE", `block ${hash} is not in the store`, {

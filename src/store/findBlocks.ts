@@ -4,14 +4,15 @@
  * Other processes keep, pin and evict at the same time. A block moves only one way, from cache/ to blocks/;
  * so whoever looks in blocks/, cache/ and blocks/ again has not missed one that was there all the time.
  */
-import { rename, stat } from "node:fs/promises";
+import { link, rename, rm, stat } from "node:fs/promises";
+import { syncFolder } from "../core/atomicFile.js";
 import { errorMessage } from "../core/errors.js";
 import { LIMITS } from "../core/limits.js";
 import type { Logger } from "../core/log.js";
 import type { BlockHash } from "../block/hash.js";
 import type { BlockPlace, StoredBlock } from "../block/ports.js";
 import type { VerifiedBlock } from "../block/verify.js";
-import { blockPath, quarantinePath, type StoreLayout } from "./layout.js";
+import { blockPath, placeFolder, quarantinePath, type StoreLayout } from "./layout.js";
 import { readBlockFile } from "./readBlockFile.js";
 import { isAbsent, storeError } from "./storeError.js";
 
@@ -26,8 +27,11 @@ export interface BlockFinder {
   find(hash: BlockHash): Promise<StoredBlock | undefined>;
   /** @throws ERR_PSYNC_STORE a kept block's file cannot be read, and there is no valid cached one */
   read(hash: BlockHash): Promise<FoundBlock | undefined>;
-  /** Moves a bad file to quarantine/, unless another one has taken its place since it was read. */
-  setAside(place: BlockPlace, hash: BlockHash, bad: BadFile): Promise<void>;
+  /**
+   * Gives a bad kept file a name in quarantine/ too, so that it can be replaced by one rename: the block's name is
+   * never away. What has no second name, such as a folder, is moved.
+   */
+  linkAside(hash: BlockHash, bad: BadFile): Promise<void>;
 }
 
 export interface BadFile {
@@ -93,10 +97,12 @@ export function createBlockFinder({ layout, log, readOnly }: BlockFinderOptions)
     }
     const aside = quarantinePath(layout, hash);
     try {
+      if ((await inodeOf(path)) !== bad.inode) return;
       await rename(path, aside);
-      if ((await stat(aside, { bigint: true })).ino !== bad.inode) {
-        // Another process had put a good one in its place. Two processes that keep it write the same bytes.
+      if ((await inodeOf(aside)) !== bad.inode) {
+        // Another process had put a good one there since. Two processes that keep it write the same bytes.
         await rename(aside, path);
+        await syncFolder(placeFolder(layout, place));
         return;
       }
       log.warn(`bad block set aside from ${path} to ${aside}: ${bad.why}`);
@@ -106,5 +112,25 @@ export function createBlockFinder({ layout, log, readOnly }: BlockFinderOptions)
     }
   };
 
-  return { find, read, setAside };
+  const linkAside = async (hash: BlockHash, bad: BadFile): Promise<void> => {
+    const path = blockPath(layout, "kept", hash);
+    const aside = quarantinePath(layout, hash);
+    try {
+      await link(path, aside);
+      if ((await inodeOf(aside)) === bad.inode) {
+        log.warn(`bad block at ${path} is replaced, and set aside to ${aside}: ${bad.why}`);
+      } else {
+        // Another process has replaced it since.
+        await rm(aside, { force: true });
+      }
+    } catch {
+      await setAside("kept", hash, bad);
+    }
+  };
+
+  return { find, read, linkAside };
+}
+
+async function inodeOf(path: string): Promise<bigint> {
+  return (await stat(path, { bigint: true })).ino;
 }

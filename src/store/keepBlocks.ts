@@ -16,7 +16,7 @@ import type { BlockFinder, FoundBlock } from "./findBlocks.js";
 import { inParallel } from "../core/inParallel.js";
 import { blockPath, type StoreLayout } from "./layout.js";
 import { readAll } from "./readBlockFile.js";
-import { isAbsent, orStoreError } from "./storeError.js";
+import { isAbsent, orStoreError, storeError } from "./storeError.js";
 import type { TempFiles } from "./tempFiles.js";
 import { syncFolder } from "../core/atomicFile.js";
 import { putInPlace, syncFile, writeNewFile } from "./writeFile.js";
@@ -24,6 +24,7 @@ import { putInPlace, syncFile, writeNewFile } from "./writeFile.js";
 export interface BlockKeeper {
   keep(blocks: readonly VerifiedBlock[]): Promise<void>;
   pin(hash: BlockHash): Promise<boolean>;
+  sync(hashes: readonly BlockHash[]): Promise<void>;
 }
 
 export interface BlockKeeperOptions {
@@ -62,19 +63,33 @@ export function createBlockKeeper(options: BlockKeeperOptions): BlockKeeper {
     );
   };
 
+  const syncOne = async (hash: BlockHash): Promise<void> => {
+    const path = blockPath(layout, "kept", hash);
+    const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch(
+      (error: unknown) => {
+        throw isAbsent(error) ? notKeptAnyMore(path) : storeError("open", path, error);
+      },
+    );
+    try {
+      await syncForGood(path, () => handle.datasync());
+    } finally {
+      await handle.close();
+    }
+  };
+
   const keepOne = async (block: VerifiedBlock): Promise<void> => {
     const path = blockPath(layout, "kept", block.hash);
     const present = await orStoreError("read", path, () => compareFile(path, block.bytes));
     if (present.kind === "same") {
       // Whoever put it there need not have synced it: the original psync, cp, rsync.
-      await syncForGood(path, () => syncFile(path));
+      await syncOne(block.hash);
       return;
     }
     const tempPath = temp.newPath();
     await orStoreError("write", tempPath, () =>
       writeNewFile(tempPath, block.bytes, { sync: true }),
     );
-    if (present.kind === "different") await finder.setAside("kept", block.hash, present);
+    if (present.kind === "different") await finder.linkAside(block.hash, present);
     await putInPlace(tempPath, path);
   };
 
@@ -101,6 +116,14 @@ export function createBlockKeeper(options: BlockKeeperOptions): BlockKeeper {
     await syncForGood(layout.blocks, () => syncFolder(layout.blocks));
     assertDurable();
     await dropCachedCopies([...byHash.keys()]);
+  };
+
+  const sync = async (hashes: readonly BlockHash[]): Promise<void> => {
+    assertDurable();
+    if (hashes.length === 0) return;
+    await inParallel(new Set(hashes), LIMITS.store.keepWritesAtOnce, syncOne);
+    await syncForGood(layout.blocks, () => syncFolder(layout.blocks));
+    assertDurable();
   };
 
   /** Whether the very file that was verified is now synced and in blocks/. */
@@ -137,7 +160,13 @@ export function createBlockKeeper(options: BlockKeeperOptions): BlockKeeper {
     return true;
   };
 
-  return { keep, pin };
+  return { keep, pin, sync };
+}
+
+function notKeptAnyMore(path: string): PsyncError {
+  return new PsyncError("ERR_PSYNC_STORE", `cannot sync ${path}: it is not there any more`, {
+    hint: "run the same command again",
+  });
 }
 
 type Comparison =

@@ -23,7 +23,6 @@ import { scanCache } from "./scanCache.js";
 import { orStoreError } from "./storeError.js";
 import { prepareFolders } from "./storeFolders.js";
 import { StoreIndex } from "./storeIndex.js";
-import { summarize, type StoreSummary } from "./summary.js";
 import { openTempFiles } from "./tempFiles.js";
 
 export interface StoreOptions {
@@ -33,7 +32,7 @@ export interface StoreOptions {
   readonly log: Logger;
   /** What cache/ may take of the disk; LIMITS.store.cacheQuotaBytes unless said otherwise. 0: nothing is cached. */
   readonly cacheQuotaBytes?: number | undefined;
-  /** Nothing is made, moved or removed, and no index is opened; what writes throws ERR_PSYNC_STORE. */
+  /** Nothing is made, moved or removed, and no index is opened; nothing is cached, and what keeps throws. */
   readonly readOnly?: boolean | undefined;
 }
 
@@ -43,8 +42,6 @@ export interface Store {
   readonly sizes: SizeMemory;
   /** The names in a place, in no order; nothing is said of the bytes. */
   list(place: BlockPlace): AsyncIterable<BlockHash>;
-  /** Counts what is there; one stat a block. */
-  summary(signal: AbortSignal): Promise<StoreSummary>;
   /** Waits for what runs, writes what waits, and closes the index. The same as `blocks.close`. */
   close(): Promise<void>;
 }
@@ -59,7 +56,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   const { path, clock, log, readOnly = false } = options;
   const cacheQuotaBytes = options.cacheQuotaBytes ?? LIMITS.store.cacheQuotaBytes;
   const layout = storeLayout(path);
-  if (readOnly) return openReadOnlyStore({ layout, log, cacheQuotaBytes });
+  if (readOnly) return openReadOnlyStore({ layout, log });
 
   await prepareFolders(layout);
   const temp = await orStoreError("write in", layout.tmp, () => openTempFiles(layout.tmp, log));
@@ -118,12 +115,12 @@ export async function openStore(options: StoreOptions): Promise<Store> {
       read: (hash) => calls.run(() => read(hash)),
       keep: (blocks) => calls.run(() => keeper.keep(blocks)),
       pin: (hash) => calls.run(() => keeper.pin(hash)),
+      sync: (hashes) => calls.run(() => keeper.sync(hashes)),
       cache: (block) => calls.run(() => cache(block)),
       close,
     },
     sizes: index,
     list: (place) => listHashes(placeFolder(layout, place)),
-    summary: (signal) => summarize({ layout, cacheQuotaBytes, signal }),
     close,
   };
 }

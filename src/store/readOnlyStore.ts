@@ -6,25 +6,29 @@ import { placeFolder, type StoreLayout } from "./layout.js";
 import { listHashes } from "./listBlocks.js";
 import { createOpenCalls } from "./openCalls.js";
 import type { Store } from "./openStore.js";
-import { assertStore } from "./storeFolders.js";
-import { summarize } from "./summary.js";
+import { assertStore, isThere } from "./storeFolders.js";
 
 export interface ReadOnlyStoreOptions {
   readonly layout: StoreLayout;
   readonly log: Logger;
-  readonly cacheQuotaBytes: number;
 }
 
-/** @throws ERR_PSYNC_STORE the path is not a store, or cannot be looked at */
+/**
+ * A path where nothing is is a store without blocks; it has those that another process makes there later.
+ *
+ * @throws ERR_PSYNC_STORE the path is not a store, or cannot be looked at
+ */
 export async function openReadOnlyStore(options: ReadOnlyStoreOptions): Promise<Store> {
-  const { layout, log, cacheQuotaBytes } = options;
-  await assertStore(layout.path);
+  const { layout, log } = options;
+  if (await isThere(layout.path)) await assertStore(layout.path);
   const finder = createBlockFinder({ layout, log, readOnly: true });
   const calls = createOpenCalls(layout.path);
   const sizes = new Map<string, number>();
   const refuse = (): Promise<never> =>
     Promise.reject(
-      new PsyncError("ERR_PSYNC_STORE", `the store ${layout.path} is open for reading only`),
+      new PsyncError("ERR_PSYNC_STORE", `the store ${layout.path} is open for reading only`, {
+        hint: "give a store that can be written with --store",
+      }),
     );
   const close = (): Promise<void> => calls.end();
   return {
@@ -34,7 +38,9 @@ export async function openReadOnlyStore(options: ReadOnlyStoreOptions): Promise<
       read: (hash) => calls.run(async () => (await finder.read(hash))?.block),
       keep: refuse,
       pin: refuse,
-      cache: refuse,
+      sync: refuse,
+      // As a cache without room: whoever fetched the block goes on with it.
+      cache: () => Promise.resolve(),
       close,
     },
     sizes: {
@@ -42,7 +48,6 @@ export async function openReadOnlyStore(options: ReadOnlyStoreOptions): Promise<
       set: (digest, sizeBytes) => void sizes.set(digest, sizeBytes),
     },
     list: (place) => listHashes(placeFolder(layout, place)),
-    summary: (signal) => summarize({ layout, cacheQuotaBytes, signal }),
     close,
   };
 }

@@ -9,11 +9,11 @@ interface Explanation {
 const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
   ENOSPC: {
     what: "no space is left on the disk",
-    hint: "free space on that disk, lower the cache quota, or give another store with --store",
+    hint: "free space on that disk, lower cacheSize in config.json or --cache-size, or give another store with --store",
   },
   EDQUOT: {
     what: "the disk quota of this user is used up",
-    hint: "free space, lower the cache quota, or give another store with --store",
+    hint: "free space, lower cacheSize in config.json or --cache-size, or give another store with --store",
   },
   EROFS: {
     what: "the file system is mounted read-only",

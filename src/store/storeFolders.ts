@@ -1,13 +1,10 @@
 /** The folders of a store: whether a path is one, and what is missing made. */
-import { access, constants, mkdir, opendir, stat } from "node:fs/promises";
+import { access, constants, lstat, mkdir, opendir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { PsyncError, systemErrorCode } from "../core/errors.js";
 import { FOLDER_MODE, STORE_FOLDERS, STORE_NAMES, type StoreLayout } from "./layout.js";
 import { isAbsent, orStoreError, storeError } from "./storeError.js";
 import { syncFolder } from "../core/atomicFile.js";
-
-/** Enough to see that a folder is somebody else's; a store has fewer names than this. */
-const LOOKED_AT_NAMES = 64;
 
 /**
  * Makes the folders that are missing; those that are there keep their modes, since blocks/ may be handed
@@ -38,6 +35,9 @@ export async function prepareFolders(layout: StoreLayout): Promise<void> {
   }
 }
 
+/** Enough to see that a folder is somebody else's. */
+const SHOWN_NAMES = 3;
+
 /**
  * Looks at a store without changing it.
  *
@@ -46,18 +46,46 @@ export async function prepareFolders(layout: StoreLayout): Promise<void> {
 export async function assertStore(path: string): Promise<void> {
   const stats = await orStoreError("open the store", path, () => stat(path));
   if (!stats.isDirectory()) throw notAFolder(path);
-  const names: string[] = [];
-  await orStoreError("list", path, async () => {
-    for await (const entry of await opendir(path)) {
-      names.push(entry.name);
-      if (names.length >= LOOKED_AT_NAMES) break;
-    }
-  });
-  if (names.length === 0 || names.some((name) => STORE_NAMES.includes(name))) return;
+  if (await hasStoreName(path)) return;
+  const names = await orStoreError("list", path, () => someNames(path));
+  if (names.length === 0) return;
   throw new PsyncError("ERR_PSYNC_STORE", `${path} is not a store: it holds other files`, {
     hint: "give a folder that is empty or does not exist, or a store that psync made",
-    details: names.slice(0, 3).map((name) => `there is ${JSON.stringify(name)}`),
+    details: names.map((name) => `there is ${JSON.stringify(name)}`),
   });
+}
+
+/** Asks for each name, since a list of names has no order: a store's could come after any number of others. */
+async function hasStoreName(folder: string): Promise<boolean> {
+  for (const name of STORE_NAMES) {
+    const path = join(folder, name);
+    try {
+      await lstat(path);
+      return true;
+    } catch (error) {
+      if (!isAbsent(error)) throw storeError("look at", path, error);
+    }
+  }
+  return false;
+}
+
+async function someNames(path: string): Promise<string[]> {
+  const names: string[] = [];
+  for await (const { name } of await opendir(path)) {
+    names.push(name);
+    if (names.length >= SHOWN_NAMES) break;
+  }
+  return names;
+}
+
+/** Whether there is anything at a path; in doubt there is, and whoever opens it learns what is wrong. */
+export async function isThere(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    return !isAbsent(error);
+  }
 }
 
 async function makeFolder(path: string): Promise<void> {
@@ -95,14 +123,4 @@ function notAFolder(path: string): PsyncError {
 
 function causeOf(error: unknown): unknown {
   return error instanceof Error ? error.cause : undefined;
-}
-
-/** What a read-only store can hold of a folder: nothing, where the folder is missing. */
-export async function isFolder(path: string): Promise<boolean> {
-  try {
-    return (await stat(path)).isDirectory();
-  } catch (error) {
-    if (isAbsent(error)) return false;
-    throw storeError("look at", path, error);
-  }
 }

@@ -14,6 +14,7 @@ import {
   type Hashlist,
 } from "../hashlist/hashlist.js";
 import { createKeepQueue } from "./keepQueue.js";
+import { createSyncBatches } from "./syncBatches.js";
 
 export interface NamedList {
   readonly name: string;
@@ -80,6 +81,7 @@ export async function getBlocks(
     notTriedCount: 0,
   };
   const keeper = createKeepQueue(store, LIMITS.store.keepBatchCount);
+  const present = createSyncBatches(store, LIMITS.store.syncBatchCount);
   const budget = createSemaphore(LIMITS.memory.inFlightBytes);
   /** Failures in a row for which somebody was waited: a 404 costs nothing and says nothing of the others. */
   let slowFailuresInRow = 0;
@@ -92,7 +94,9 @@ export async function getBlocks(
     if (found.place === "cached") return store.pin(hash);
     // The last block of a plain list may have any length: only its bytes tell whether it was cut short.
     const isCertain = listedLengthBytes(list, blockIndex) !== undefined;
-    return isCertain || (await store.read(hash)) !== undefined;
+    if (!isCertain && (await store.read(hash)) === undefined) return false;
+    await present.sync(hash);
+    return true;
   };
 
   const getOne = async (wanted: Wanted, stop: AbortSignal): Promise<void> => {
@@ -138,6 +142,7 @@ export async function getBlocks(
     }
     options.onProgress?.(totals);
   });
+  await present.end();
   return totals;
 }
 

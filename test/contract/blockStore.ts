@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { BlockHash } from "../../src/block/hash.js";
 import type { BlockStore } from "../../src/block/ports.js";
+import { isPsyncError } from "../../src/core/errors.js";
 import { blockOf } from "../../src/block/verify.js";
 import { makeBlock } from "../support/storeFixtures.js";
 
@@ -87,6 +88,20 @@ export function describeBlockStore(name: string, create: () => Promise<BlockStor
       assert.equal(await store.pin(block.hash), true);
       assert.equal((await store.find(block.hash))?.place, "kept");
       assert.equal(await store.pin(block.hash), true);
+    });
+
+    check("kept blocks are made durable again, and no others", async (_, store) => {
+      const [kept, cached] = [makeBlock(13), makeBlock(14)];
+      await store.keep([kept]);
+      await store.cache(cached);
+      await store.sync([]);
+      await store.sync([kept.hash, kept.hash]);
+      const isStoreError = (error: unknown): boolean => isPsyncError(error, "ERR_PSYNC_STORE");
+      await assert.rejects(store.sync([kept.hash, cached.hash]), isStoreError);
+      await assert.rejects(store.sync([missing]), isStoreError);
+      // That one was not there is no failed sync.
+      await store.sync([kept.hash]);
+      await store.keep([cached]);
     });
 
     check("caching a kept block leaves it kept", async (_, store) => {

@@ -11,6 +11,7 @@ import { startFaultyServer } from "../support/faultyServer.js";
 import { madeUpHashes } from "../support/lists.js";
 import { listsFixture, shell, tryShell } from "../support/mountedCli.js";
 import { skipReason } from "../support/mounting.js";
+import { diskUsage } from "../support/storeFixtures.js";
 
 const MIB = 1024 * 1024;
 const DEAD = "http://127.0.0.1:1";
@@ -166,6 +167,25 @@ sys.exit(0 if m[:]==open("../original","rb").read() else 1)`;
     assert.equal(server.requestCount(), 4);
     assert.match(second.process.stderr(), new RegExp(hash));
     assert.equal((await readdir(join(store, "quarantine"))).length, 1);
+  });
+
+  it("STORE-3: the cache stays within --cache-size, else within cacheSize of config.json", async (t) => {
+    const { store, add, mount, serve } = await listsFixture(t);
+    await add("file", seededBytes("cache size", 9 * MIB));
+    const { url } = await serve();
+    await mkdir(store);
+    await writeFile(join(store, "config.json"), '{ "cacheSize": "0" }');
+    for (const [args, mostBytes] of [
+      [[], 0],
+      [["--cache-size", "5MiB"], 5 * MIB],
+    ] as const) {
+      const { folder, process } = await mount([url], { args: [...args] });
+      assert.equal((await readFile(join(folder, "file"))).length, 9 * MIB);
+      await process.stop();
+      const usedBytes = await diskUsage(join(store, "cache"));
+      assert.ok(usedBytes <= mostBytes, `${usedBytes}`);
+      assert.equal(usedBytes > 0, mostBytes > 0);
+    }
   });
 
   it("VERIFY-1: what was read once is read again with every server gone, from the cache", async (t) => {

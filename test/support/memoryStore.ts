@@ -2,6 +2,7 @@
 import type { BlockHash } from "../../src/block/hash.js";
 import type { BlockPlace, BlockStore } from "../../src/block/ports.js";
 import { verifyBlock } from "../../src/block/verify.js";
+import { PsyncError } from "../../src/core/errors.js";
 
 /** What the "disk" holds; a test may put wrong bytes there. */
 export type MemoryShelf = Map<BlockHash, { place: BlockPlace; bytes: Uint8Array }>;
@@ -31,6 +32,11 @@ export function createMemoryStore(shelf: MemoryShelf = new Map()): BlockStore {
       const block = await read(hash);
       if (block) shelf.set(hash, { place: "kept", bytes: block.bytes });
       return block !== undefined;
+    },
+    sync: (hashes) => {
+      const lacking = hashes.find((hash) => shelf.get(hash)?.place !== "kept");
+      if (lacking === undefined) return Promise.resolve();
+      return Promise.reject(new PsyncError("ERR_PSYNC_STORE", `${lacking} is not kept`));
     },
     cache: ({ hash, bytes }) => {
       if (shelf.get(hash)?.place !== "kept") shelf.set(hash, { place: "cached", bytes });

@@ -1,4 +1,4 @@
-/** A process of its own over a store, told by its arguments what to do: `fill`, `keep`, `keep twice` or `pin`. */
+/** A process of its own over a store, told by its arguments what to do: `fill`, `keep`, `keep twice`, `sync` or `pin`. */
 import { systemClock } from "../../src/core/clock.js";
 import { errorMessage } from "../../src/core/errors.js";
 import { silentLogger } from "../../src/core/log.js";
@@ -27,6 +27,9 @@ async function main(): Promise<void> {
       break;
     case "keep":
       await store.blocks.keep(blocks);
+      break;
+    case "sync":
+      await store.blocks.sync(blocks.map(({ hash }) => hash));
       break;
     case "keep twice": {
       await store.blocks.keep(blocks).catch((error: unknown) => {

@@ -38,6 +38,7 @@ export function createTinyStore(blocks: readonly VerifiedBlock[] = []): TinyStor
       if (entry) entry.place = "kept";
       return Promise.resolve(entry !== undefined);
     },
+    sync: () => Promise.resolve(),
     cache: (block) => put(block, "cached"),
     close: () => Promise.resolve(),
   };

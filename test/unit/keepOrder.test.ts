@@ -1,9 +1,10 @@
 /** What is said to be kept has been synced, in the order that a power cut asks for. */
 import assert from "node:assert/strict";
-import { readdir } from "node:fs/promises";
+import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
+import { PSYNC } from "../support/cli.js";
 import { hasStrace, makeBlock } from "../support/storeFixtures.js";
 import { tempFolder } from "../support/tempFolder.js";
 import { straced, type SystemCall } from "../support/straced.js";
@@ -56,6 +57,36 @@ describe("keeping blocks", { skip: hasStrace ? false : "there is no strace" }, (
     const [first, second] = folderSyncs;
     assert.ok(first && second && folderSyncs.length === 2);
     assertOrder(only(calls, "rename", kept), first, only(calls, "fdatasync", `<${kept}>`), second);
+  });
+
+  it("KEEP-2: get syncs what is kept already, and the folder after it, before it ends", async (t) => {
+    const folder = await tempFolder(t);
+    const store = join(folder, "store");
+    const list = join(folder, "list");
+    const blocks = Array.from({ length: 3 }, (_, i) => makeBlock(i, 2 * 1024 * 1024));
+    await mkdir(join(store, "blocks"), { recursive: true });
+    // As another process leaves it that has renamed them and not synced yet.
+    for (const { hash, bytes } of blocks) await writeFile(join(store, "blocks", hash), bytes);
+    await writeFile(list, blocks.map(({ hash }) => `${hash}\n`).join(""));
+    const get = [PSYNC, "--store", store, "get", "http://127.0.0.1:1", list];
+    const { calls } = await straced(folder, SYNCS, [process.execPath, ...get]);
+    const folderSync = only(calls, "fsync", `<${join(store, "blocks")}>`);
+    for (const { hash } of blocks) {
+      assertOrder(only(calls, "fdatasync", `<${join(store, "blocks", hash)}>`), folderSync);
+    }
+  });
+
+  it("KEEP-2: a sync of what is kept that fails is final", async (t) => {
+    const folder = await tempFolder(t);
+    const path = join(folder, "store");
+    await mkdir(join(path, "blocks"), { recursive: true });
+    const block = makeBlock(0, 16_384);
+    await writeFile(join(path, "blocks", block.hash), block.bytes);
+    const fault = ["-e", "inject=fdatasync:error=EIO"];
+    await assert.rejects(
+      straced(folder, SYNCS, node("sync", path, 1), fault),
+      /cannot sync .*: the disk reports an error \(EIO\)/,
+    );
   });
 
   it("pins by a sync, a rename, and a sync of both folders", async (t) => {

@@ -27,6 +27,20 @@ describe("settings", () => {
     assert.deepEqual((await resolveSettings(args, environment)).servers, ["http://c:3"]);
   });
 
+  it("say how large the cache may be: --cache-size, config.json", async () => {
+    const text = '{"cacheSize":"2GiB","servers":["http://config:1"]}';
+    const environment = { PSYNC_SERVERS: "http://a:1" };
+    assert.equal((await withConfig(text, environment)).cacheQuotaBytes, 2 * 1024 ** 3);
+    const args = { store, server: ["http://c:3"] };
+    assert.equal((await resolveSettings(args, environment)).cacheQuotaBytes, 2 * 1024 ** 3);
+    const sized = await resolveSettings({ ...args, cacheSize: "0" }, environment);
+    assert.equal(sized.cacheQuotaBytes, 0);
+    assert.equal((await withConfig("{}")).cacheQuotaBytes, undefined);
+    await assert.rejects(resolveSettings({ store, cacheSize: "much" }), (error) =>
+      isPsyncError(error, "ERR_PSYNC_USAGE"),
+    );
+  });
+
   it("say where the store is: --store, PSYNC_STORE, ~/.psync", async () => {
     assert.equal((await resolveSettings({ store }, { PSYNC_STORE: "/x" })).storePath, store);
     assert.equal((await resolveSettings({}, { PSYNC_STORE: "/x/y" })).storePath, "/x/y");
@@ -42,6 +56,9 @@ describe("settings", () => {
       '{"server":[]}',
       '{"servers":"http://a"}',
       '{"servers":[1]}',
+      '{"cacheSize":"much"}',
+      '{"cacheSize":7}',
+      '{"cacheSize":null}',
     ]) {
       await assert.rejects(withConfig(text), (error) => {
         assert.ok(isPsyncError(error, "ERR_PSYNC_USAGE"), text);

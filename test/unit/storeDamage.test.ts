@@ -1,6 +1,7 @@
 /** Bytes that turned wrong on the disk are never given out, and never lost either. */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
 import { chmod, mkdir, readdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it } from "node:test";
@@ -78,6 +79,42 @@ describe("VERIFY-2: a damaged block", () => {
     });
   }
 
+  it("that was kept is never away from its name while it is replaced", async (t) => {
+    const path = await tempFolder(t);
+    const store = await openTestStore(t, path);
+    const file = join(path, "blocks", block.hash);
+    for (let time = 0; time < 10; time += 1) {
+      await writeFile(file, `wrong ${time}`);
+      const state = { isOver: false, wasAway: false };
+      const keeping = store.blocks.keep([block]).finally(() => {
+        state.isOver = true;
+      });
+      while (!state.isOver) {
+        state.wasAway ||= !existsSync(file);
+        await new Promise(setImmediate);
+      }
+      await keeping;
+      assert.equal(state.wasAway, false);
+      assert.deepEqual(await readFile(file), Buffer.from(block.bytes));
+      assert.equal((await readdir(join(path, "quarantine"))).length, time + 1);
+    }
+  });
+
+  it("that is read while others replace it takes no good one away", async (t) => {
+    const path = await tempFolder(t);
+    const stores = [await openTestStore(t, path), await openTestStore(t, path)];
+    for (let time = 0; time < 50; time += 1) {
+      await writeFile(join(path, "blocks", block.hash), "wrong");
+      const calls = stores.flatMap(({ blocks }) => [blocks.keep([block]), blocks.read(block.hash)]);
+      await Promise.all<unknown>(calls);
+      for (const store of stores)
+        assert.equal((await store.blocks.find(block.hash))?.place, "kept");
+    }
+    for (const name of await readdir(join(path, "quarantine"))) {
+      assert.equal(await readFile(join(path, "quarantine", name), "utf8"), "wrong");
+    }
+  });
+
   it("is left where it is by a store that is open for reading only", async (t) => {
     const path = await tempFolder(t);
     const store = await openTestStore(t, path);
@@ -88,9 +125,10 @@ describe("VERIFY-2: a damaged block", () => {
     const reader = await openTestStore(t, path, { readOnly: true });
     assert.equal(await reader.blocks.read(block.hash), undefined);
     assert.ok(await reader.blocks.read(makeBlock(2).hash));
-    await assert.rejects(reader.blocks.cache(block), (error) =>
-      isPsyncError(error, "ERR_PSYNC_STORE"),
-    );
+    await reader.blocks.cache(block);
+    for (const change of [reader.blocks.keep([block]), reader.blocks.pin(makeBlock(2).hash)]) {
+      await assert.rejects(change, (error) => isPsyncError(error, "ERR_PSYNC_STORE"));
+    }
     await reader.close();
     assert.deepEqual(await readdir(path, { recursive: true }), before);
   });

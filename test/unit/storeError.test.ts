@@ -24,6 +24,12 @@ describe("storeError", () => {
     });
   }
 
+  it("names the setting that makes room", () => {
+    for (const code of ["ENOSPC", "EDQUOT"]) {
+      assert.match(storeError("write", "/x", failed(code)).hint ?? "", /cacheSize.*--cache-size/);
+    }
+  });
+
   it("passes on what it has no words for", () => {
     const error = storeError("write", "/store", failed("EWEIRD"));
     assert.equal(error.message, "cannot write /store: EWEIRD: as it is");
