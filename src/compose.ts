@@ -25,7 +25,7 @@ import { openToRead } from "./store/openToRead.js";
 export interface StoreParts {
   readonly storePath: string;
   /** What the cache may take of the disk; undefined: LIMITS.store.cacheQuotaBytes. */
-  readonly cacheQuotaBytes: number | undefined;
+  readonly cacheQuotaBytes?: number | undefined;
   readonly log: Logger;
 }
 

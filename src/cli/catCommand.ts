@@ -25,7 +25,7 @@ export const catCommand = defineCommand({
     }
     const { openLocalStore } = await import("../compose.js");
     const { createStoreSource } = await import("../source/storeOnly.js");
-    const store = await openLocalStore({ ...settings, log }, "read");
+    const store = await openLocalStore({ storePath: settings.storePath, log }, "read");
     try {
       const source = createStoreSource(store.blocks);
       const block = await source.fetch({ hash, maxBytes: LIMITS.block.maxSizeBytes, signal });

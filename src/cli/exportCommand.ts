@@ -66,7 +66,7 @@ async function runExport(args: ExportArguments, context: CommandContext): Promis
       throw usage("several lists cannot go to stdout");
     }
   }
-  const store = await openLocalStore({ ...settings, log }, "write");
+  const store = await openLocalStore({ storePath: settings.storePath, log }, "write");
   const progress = createProgress({ label: "export", total: 0, quiet: args.quiet === true });
   let movedBytes = 0;
   const options = {

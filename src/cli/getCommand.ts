@@ -29,7 +29,8 @@ export const getCommand = defineCommand({
     const isServer = (source: string): boolean =>
       /^[a-z][a-z0-9+.-]*:\/|^[\w.-]+:\d+(\/|$)/i.test(source);
     const named = args.source.filter(isServer);
-    const servers = named.length > 0 ? [...named, ...(args.server ?? [])] : settings.servers;
+    const servers =
+      named.length > 0 ? [...named, ...(args.server ?? [])] : await settings.servers();
     if (servers.length === 0) {
       throw new PsyncError("ERR_PSYNC_USAGE", "there is no server to get blocks from", {
         hint: "name one: psync get http://server.example:8000 LIST",
@@ -43,7 +44,7 @@ export const getCommand = defineCommand({
       args.source.filter((text) => !isServer(text)),
       { log, signal },
     );
-    const store = await openLocalStore({ ...settings, log }, "write");
+    const store = await openLocalStore({ storePath: settings.storePath, log }, "write");
     const total = lists.reduce((sum, { list }) => sum + list.blockCount, 0);
     const progress = createProgress({ label: "get", total, quiet: args.quiet === true });
     try {

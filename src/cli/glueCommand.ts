@@ -33,7 +33,7 @@ export const glueCommand = defineCommand({
     const { openLocalStore } = await import("../compose.js");
     const { createStoreSource } = await import("../source/storeOnly.js");
     const { glue, glueToFile } = await import("../transfer/glueFile.js");
-    const store = await openLocalStore({ ...settings, log }, "read");
+    const store = await openLocalStore({ storePath: settings.storePath, log }, "read");
     const toFile = args.output !== undefined;
     const progress = createProgress({
       label: "glue",

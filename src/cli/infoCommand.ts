@@ -25,7 +25,7 @@ export const infoCommand = defineCommand({
     const lists = await readInputLists(args.list, { log, signal });
     const { openLocalStore } = await import("../compose.js");
     const { listInfo } = await import("../transfer/listInfo.js");
-    const store = await openLocalStore({ ...settings, log }, "read");
+    const store = await openLocalStore({ storePath: settings.storePath, log }, "read");
     try {
       const infos: (ListInfo & { readonly list: string })[] = [];
       for (const { name, list } of lists) {

@@ -72,7 +72,9 @@ async function mountUntilStopped(
   onReady: (message: string) => void,
 ): Promise<void> {
   const { settings, log, signal } = context;
-  const { servers: addresses, storePath } = settings;
+  const { storePath } = settings;
+  const addresses = await settings.servers();
+  const cacheQuotaBytes = await settings.cacheQuotaBytes();
   const {
     createListsFileSystem,
     createMountDriver,
@@ -83,7 +85,7 @@ async function mountUntilStopped(
   const { startMountSession } = await import("../mount/mountSession.js");
   const servers = createServers({ servers: addresses, log });
   const listsPath = await realListsPath(args.lists);
-  const store = await openLocalStore({ ...settings, log }, "cache");
+  const store = await openLocalStore({ storePath, cacheQuotaBytes, log }, "cache");
   const readPath = createReadPath({ store: store.blocks, sizes: store.sizes, servers, log });
   try {
     const fileSystem = await createListsFileSystem({ listsPath, readPath, log });

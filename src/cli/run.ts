@@ -61,7 +61,7 @@ async function runCommand(
   work: (context: CommandContext) => Promise<void>,
 ): Promise<void> {
   refuseTwice(args);
-  const settings = await resolveSettings(args);
+  const settings = resolveSettings(args);
   const controller = new AbortController();
   // A command may wait for many things at once; each removes its listener when its wait is over.
   setMaxListeners(0, controller.signal);

@@ -19,7 +19,7 @@ export const serveCommand = defineCommand({
     const { createBlockServer } = await import("../server/blockServer.js");
     const { parseServerAddress } = await import("../server/serverAddress.js");
     const address = parseServerAddress(args.address);
-    const store = await openLocalStore({ ...settings, log }, "read");
+    const store = await openLocalStore({ storePath: settings.storePath, log }, "read");
     try {
       const server = createBlockServer({ store: store.blocks, log, clock: systemClock });
       const { urls } = await server.listen(address);

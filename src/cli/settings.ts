@@ -5,13 +5,14 @@ import { join, resolve } from "node:path";
 import { parseSize } from "../core/bytes.js";
 import { errorMessage, PsyncError, systemErrorCode } from "../core/errors.js";
 
+/** What a command asks of its settings; config.json is read only where its answer depends on it. */
 export interface Settings {
   /** Absolute. */
   readonly storePath: string;
-  /** Addresses as they were written, in the order of preference. */
-  readonly servers: readonly string[];
-  /** What the cache may take of the disk; undefined: what the store takes for itself. */
-  readonly cacheQuotaBytes: number | undefined;
+  /** Addresses as they were written, in the order of preference. @throws ERR_PSYNC_USAGE as `resolveSettings` says */
+  servers(): Promise<readonly string[]>;
+  /** What the cache may take of the disk; undefined: what the store takes for itself. @throws ERR_PSYNC_USAGE */
+  cacheQuotaBytes(): Promise<number | undefined>;
 }
 
 export interface SettingsArguments {
@@ -26,28 +27,32 @@ const CONFIG_NAME = "config.json";
  * What is said nearest to the call wins whole: servers named with `--server` replace those of the
  * environment, and those replace the ones in config.json.
  *
- * @throws ERR_PSYNC_USAGE config.json is not what it should be, with its path; a size that is none
+ * Where config.json is not what it should be, the answers that depend on it throw ERR_PSYNC_USAGE with its path, and
+ * commands that need none of them work.
  */
-export async function resolveSettings(
+export function resolveSettings(
   args: SettingsArguments,
   environment: NodeJS.ProcessEnv = process.env,
-): Promise<Settings> {
+): Settings {
   const storePath = resolve(
     args.store ?? nonEmpty(environment["PSYNC_STORE"]) ?? join(homedir(), ".psync"),
   );
   const fromEnvironment = nonEmpty(environment["PSYNC_SERVERS"])
     ?.split(/[\s,]+/)
     .filter(Boolean);
-  const config = await readConfig(join(storePath, CONFIG_NAME));
+  const config = (): Promise<Config> => readConfig(join(storePath, CONFIG_NAME));
   return {
     storePath,
-    servers: args.server ?? fromEnvironment ?? config.servers,
-    cacheQuotaBytes:
-      args.cacheSize === undefined ? config.cacheQuotaBytes : parseSize(args.cacheSize),
+    servers: async () => args.server ?? fromEnvironment ?? (await config()).servers,
+    cacheQuotaBytes: async () =>
+      args.cacheSize === undefined ? (await config()).cacheQuotaBytes : parseSize(args.cacheSize),
   };
 }
 
-type Config = Pick<Settings, "servers" | "cacheQuotaBytes">;
+interface Config {
+  readonly servers: readonly string[];
+  readonly cacheQuotaBytes: number | undefined;
+}
 
 async function readConfig(path: string): Promise<Config> {
   let text: string;
