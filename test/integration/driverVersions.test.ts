@@ -191,6 +191,27 @@ describe("versions of a mounted file", { skip: skipReason() }, () => {
     },
   );
 
+  it("where node's program is gone, the open of a changed file is EIO, and the mount lives", async () => {
+    const files = new MemoryFileSystem();
+    files.put("/a", content(1));
+    files.put("/b", "other");
+    const program = process.execPath;
+    process.execPath = "/none/node";
+    try {
+      await withMount(files, async ({ path, logged }) => {
+        const handle = await open(path("a"));
+        files.put("/a", content(2));
+        assert.match((await run("cat", path("a"))).stderr, /Input\/output error/);
+        assert.match(logged.join(), /ENOENT/);
+        assert.equal((await run("cat", path("b"))).stdout, "other");
+        assert.ok((await readAll(handle)).equals(content(1)));
+        await handle.close();
+      });
+    } finally {
+      process.execPath = program;
+    }
+  });
+
   it("an open waits for the old version's slow reads, and then shows the new one", async () => {
     const files = new MemoryFileSystem();
     files.put("/a", content(1));
