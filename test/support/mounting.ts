@@ -51,7 +51,10 @@ export async function withMount(
     try {
       await test({ folder: base, mount, logged, path: (name) => join(base, name) });
     } finally {
-      await mount.unmount({ lazy: false }).catch(() => mount.unmount({ lazy: true }));
+      await mount.unmount({ lazy: false }).catch(async () => {
+        mount.stopServing();
+        await mount.unmount({ lazy: true });
+      });
     }
   } finally {
     if (await findMount(base)) await unmountPath(base, { clock: systemClock, lazy: true });
