@@ -18,8 +18,8 @@ export interface Renamer {
   close(): void;
 }
 
-/** A rename waits for the reads under way on its file, each of which ends by its deadline. */
-const STEP_TIMEOUT_MS = LIMITS.read.deadlineMs + 5_000;
+/** A rename waits for calls that came in while it was on its way; each of them ends within a stat's deadline. */
+const STEP_TIMEOUT_MS = LIMITS.read.statDeadlineMs + 5_000;
 
 export interface RenamerParts {
   readonly clock: Clock;
