@@ -67,7 +67,7 @@ async function mountNative(
     maxHoldMs: LIMITS.mount.attributesValidMs * 0.6,
   });
   const files = createFileCalls({ fileSystem, nodes, detacher, clock, log, openDeadlineMs });
-  const inodes = createInodeNumbers();
+  const inodes = createInodeNumbers({ maxRemembered: LIMITS.mount.rememberedInodes });
   const handlers = createNativeHandlers({ fileSystem, calls, files, detacher, inodes });
 
   const operations: Record<string, true> = {};
