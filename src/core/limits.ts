@@ -115,6 +115,8 @@ export const LIMITS = {
     attributesValidMs: 1_000,
     /** Files whose version is remembered for as long as the kernel may have pages of them; about 250 bytes each. */
     rememberedVersions: 100_000,
+    /** Inode numbers kept apart in 32 bits, of names that were listed or looked at: up to 48 bytes each, 200 MB in all. */
+    rememberedInodes: 4_194_304,
     /** The first `stat` of a new mount must answer within this. */
     readyTimeoutMs: 10_000,
     /** After a signal, files that are still open are served this long. */

@@ -64,6 +64,7 @@ export async function startMountSession(
   try {
     await firstStat(mountpoint, clock);
   } catch (error) {
+    mount.stopServing();
     await mount.unmount({ lazy: true });
     throw error;
   }
@@ -134,4 +135,6 @@ async function stop(
   }
   const leftCount = mount.openFiles();
   if (leftCount > 0) log.warn(`${mountpoint}: ${leftCount} open files are not served any more`);
+  // What still waits gets an error now, and not when the process has ended.
+  mount.stopServing();
 }

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { PsyncError } from "../../src/core/errors.js";
+import { fold } from "../../src/mount/driver/inodeNumbers.js";
 import { findMount } from "../../src/mount/mountTable.js";
 import { MemoryFileSystem } from "../support/memoryFileSystem.js";
 import { run, skipReason, withMount } from "../support/mounting.js";
@@ -101,7 +102,7 @@ describe("the fuse-native driver", { skip: skipReason() }, () => {
     });
   });
 
-  it("unmounting lazily answers a pending read with EIO, and what comes later harms nobody", async () => {
+  it("unmounting lazily leaves a pending read alone; what is not served any more is EIO at once", async () => {
     const files = new MemoryFileSystem();
     files.put("/slow", "slow");
     files.put("/good", "good");
@@ -117,29 +118,44 @@ describe("the fuse-native driver", { skip: skipReason() }, () => {
       const reading = run("cat", path("slow"));
       await until("the read is pending", () => finish !== undefined);
       await mount.unmount({ lazy: true });
-      assert.match((await reading).stderr, /Input\/output error/);
-      assert.equal(seen?.aborted, true);
-      finish?.([Buffer.from("slow")]);
+      assert.equal(seen?.aborted, false);
       // Files that were open are served on until they are closed.
       assert.equal(await good.readFile("utf8"), "good");
+      mount.stopServing();
+      assert.match((await reading).stderr, /Input\/output error/);
+      assert.equal(seen.aborted, true);
+      finish?.([Buffer.from("slow")]);
       await good.close();
       await mount.closed;
     });
     assert.equal(files.opened.size, 0);
   });
 
-  it("a busy mount stays, and the error names who holds it", async () => {
+  it("a busy mount stays and serves on, and the error names who holds it", async () => {
     const files = new MemoryFileSystem();
     files.put("/a", "content");
+    files.put("/slow", "slow");
+    let finish: ((pieces: readonly Uint8Array[]) => void) | undefined;
+    let seen: AbortSignal | undefined;
+    files.onRead = (path, signal) => {
+      if (path !== "/slow") return undefined;
+      seen = signal;
+      return new Promise((resolve) => (finish = resolve));
+    };
     await withMount(files, async ({ path, mount }) => {
       const handle = await open(path("a"));
+      const reading = run("cat", path("slow"));
+      await until("the read is pending", () => finish !== undefined);
       try {
         await assert.rejects(mount.unmount({ lazy: false }), (error: PsyncError) => {
           assert.equal(error.code, "ERR_PSYNC_MOUNT");
           assert.ok(error.details.some((line) => line.includes(`(${process.pid}): open file`)));
           return true;
         });
-        assert.equal(mount.openFiles(), 1);
+        assert.equal(mount.openFiles(), 2);
+        assert.equal(seen?.aborted, false);
+        finish?.([Buffer.from("slow")]);
+        assert.equal((await reading).stdout, "slow");
         assert.equal(await readFile(path("a"), "utf8"), "content");
       } finally {
         await handle.close();
@@ -222,6 +238,24 @@ describe("the fuse-native driver", { skip: skipReason() }, () => {
     assert.equal(seen[0], seen[1]);
   });
 
+  it("TREE-4: a listing tells the inode that stat tells", async () => {
+    const files = new MemoryFileSystem();
+    // The first two would be one number in 32 bits.
+    for (const [index, inode] of [2 ** 32 + 7, fold(2 ** 32 + 7), 2 ** 52 + 17, 9].entries()) {
+      files.put(`/f${index}`, "x", { inode });
+    }
+    files.folders.set("/", [{ name: "d", kind: "folder", inode: 50 }]);
+    files.folders.set("/d", []);
+    await withMount(files, async ({ folder }) => {
+      const { stdout, stderr } = await run("perl", "-e", LISTED_INODES, folder);
+      assert.equal(stderr, "");
+      const lines = stdout.trim().split("\n");
+      assert.equal(lines.length, 5);
+      for (const line of lines) assert.match(line, /^\S+ (\d+) \1$/);
+      assert.equal(new Set(lines.map((line) => line.split(" ")[1])).size, 5);
+    });
+  });
+
   it("the file system's size does not wrap around", async () => {
     await withMount(new MemoryFileSystem(), async ({ folder }) => {
       const { stdout } = await run("stat", "-f", "-c", "%S %b %l", folder);
@@ -254,6 +288,13 @@ describe("the fuse-native driver", { skip: skipReason() }, () => {
     }
   });
 });
+
+/** getdents64(2), and lstat(2) of each name. Source: getdents(2), struct linux_dirent64. */
+const LISTED_INODES = `opendir(my $d, $ARGV[0]) or die; my $b = "\\0" x 65536;
+  sysopen(my $f, $ARGV[0], 0200000) or die "open: $!"; my $n = syscall(217, fileno($f), $b, 65536);
+  for (my $at = 0; $at < $n;) { my ($ino, undef, $len, undef) = unpack("Q q S C", substr($b, $at, 19));
+    my $name = unpack("Z*", substr($b, $at + 19, $len - 19)); $at += $len; next if $name =~ /^\\.\\.?$/;
+    print "$name $ino ", (lstat "$ARGV[0]/$name")[1], "\\n" }`;
 
 /** listxattr(2) with no room and with some: both find nothing. */
 const LIST_ATTRIBUTES = `my $f = $ARGV[0]; my $b = "x" x 64;

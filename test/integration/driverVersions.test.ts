@@ -14,7 +14,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { MemoryFileSystem } from "../support/memoryFileSystem.js";
-import { run, skipReason, withMount } from "../support/mounting.js";
+import { run, skipReason, type TestMount, withMount } from "../support/mounting.js";
 import { until } from "../support/until.js";
 
 const SIZE = 300_000;
@@ -190,6 +190,67 @@ describe("versions of a mounted file", { skip: skipReason() }, () => {
       }
     },
   );
+
+  it("READ-3: a stalled read of a changed file holds up nobody else in its folder, and opens of it end in time", async () => {
+    const files = new MemoryFileSystem();
+    for (const name of ["/a", "/b", "/c"]) files.put(name, content(1));
+    const openDeadlineMs = 1500;
+    const test = async ({ path, folder }: TestMount): Promise<void> => {
+      let answer: (() => void) | undefined;
+      const gate = new Promise<void>((resolve) => (answer = resolve));
+      const [old, other] = [await open(path("a")), await open(path("c"))];
+      files.onRead = (name) =>
+        name === "/a" ? gate.then(() => [content(1).subarray(0, 4096)]) : undefined;
+      const reading = run("dd", `if=${path("a")}`, "bs=4096", "count=1", "iflag=direct");
+      await until("the read is pending", () => files.reads > 0);
+      files.put("/a", content(2));
+      files.put("/c", content(2));
+      const opening = run("sh", "-c", `for i in 1 2; do cat "$1" || exit 1; done`, "sh", path("a"));
+      const startMs = performance.now();
+      let rounds = 0;
+      while (performance.now() - startMs < openDeadlineMs + 500) {
+        const beforeMs = performance.now();
+        await assert.rejects(stat(path(`nosuch-${rounds}`)), { code: "ENOENT" });
+        assert.equal((await run("cat", path("b"))).code, 0);
+        assert.equal((await run("ls", folder)).stdout, "a\nb\nc\n");
+        if (rounds === 0) assert.equal(await readFile(path("c"), "utf8"), content(2).toString());
+        assert.ok(performance.now() - beforeMs < 1000, `${performance.now() - beforeMs} ms`);
+        rounds += 1;
+      }
+      const { stderr, code } = await opening;
+      assert.equal(code, 1);
+      assert.match(stderr, /Connection timed out/);
+      files.onRead = () => undefined;
+      answer?.();
+      assert.equal((await reading).code, 0);
+      assert.ok((await readFile(path("a"))).equals(content(2)));
+      assert.ok((await readAll(old)).equals(content(1)));
+      await old.close();
+      await other.close();
+    };
+    await withMount(files, test, { openDeadlineMs });
+  });
+
+  it("where node's program is gone, the open of a changed file is EIO, and the mount lives", async () => {
+    const files = new MemoryFileSystem();
+    files.put("/a", content(1));
+    files.put("/b", "other");
+    const program = process.execPath;
+    process.execPath = "/none/node";
+    try {
+      await withMount(files, async ({ path, logged }) => {
+        const handle = await open(path("a"));
+        files.put("/a", content(2));
+        assert.match((await run("cat", path("a"))).stderr, /Input\/output error/);
+        assert.match(logged.join(), /ENOENT/);
+        assert.equal((await run("cat", path("b"))).stdout, "other");
+        assert.ok((await readAll(handle)).equals(content(1)));
+        await handle.close();
+      });
+    } finally {
+      process.execPath = program;
+    }
+  });
 
   it("an open waits for the old version's slow reads, and then shows the new one", async () => {
     const files = new MemoryFileSystem();

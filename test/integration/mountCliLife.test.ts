@@ -1,4 +1,6 @@
 import { strict as assert } from "node:assert";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdir, open, readdir, readFile, stat, statfs, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it } from "node:test";
@@ -12,6 +14,11 @@ import { skipReason } from "../support/mounting.js";
 import { until } from "../support/until.js";
 
 const MIB = 1024 * 1024;
+
+/** Reads a file in small steps, for about two seconds. */
+const SLOW_READER = `open(my $f, "<", $ARGV[0]) or die; $| = 1;
+  for (;;) { my $n = sysread($f, my $b, 65536); die "read: $!\\n" unless defined $n; last unless $n;
+    print $b; select(undef, undef, undef, 0.015) }`;
 
 describe("the life of a mount", { skip: skipReason() }, () => {
   it("MOUNT-1: --daemon returns when the mount answers, logs to the store, and umount ends it", async (t) => {
@@ -75,6 +82,31 @@ describe("the life of a mount", { skip: skipReason() }, () => {
     assert.match(process.stderr(), /is in use/);
   });
 
+  it("MOUNT-2: a reader that is reading when SIGTERM comes reads to the end", async (t) => {
+    const { add, mount, serve, mountpoint } = await listsFixture(t);
+    const bytes = seededBytes("read on", 9 * MIB);
+    await add("file", bytes);
+    const { url } = await serve();
+    const { folder, process } = await mount([url]);
+    await readFile(join(folder, "file"));
+    // The pages of the kernel are not what is tested.
+    await shell("dd if=file iflag=nocache count=0 status=none", folder);
+    const reader = spawn("perl", ["-e", SLOW_READER, join(folder, "file")]);
+    const pieces: Buffer[] = [];
+    let complaints = "";
+    reader.stdout.on("data", (piece: Buffer) => pieces.push(piece));
+    reader.stderr.on("data", (piece: Buffer) => (complaints += piece.toString()));
+    const ended = once(reader, "close");
+    await until("it reads", () => pieces.length > 1);
+    const stopped = process.stop("SIGTERM");
+    await until("it is gone", async () => (await findMount(mountpoint)) === undefined);
+    assert.equal(reader.exitCode, null);
+    await ended;
+    assert.equal(complaints, "");
+    assert.ok(Buffer.concat(pieces).equals(bytes));
+    assert.equal(await stopped, 0);
+  });
+
   it("MOUNT-3: what kill -9 left behind is cleared by the next mount, and files read on", async (t) => {
     const { add, mount, serve, mountpoint } = await listsFixture(t);
     const bytes = seededBytes("killed", 5 * MIB);
@@ -121,9 +153,11 @@ describe("the life of a mount", { skip: skipReason() }, () => {
       () => "failed",
     );
     await until("the server was asked", () => silent.requestCount() > 0);
-    assert.equal(await process.stop(), 0);
-    assert.equal(await findMount(mountpoint), undefined);
+    const stopped = process.stop();
+    await until("it is gone", async () => (await findMount(mountpoint)) === undefined, 3000);
+    assert.equal(await stopped, 0);
     assert.equal(await reading, "failed");
+    assert.match(process.stderr(), /1 open files are not served any more/);
   });
 
   it("MOUNT-5: a busy mount stays mounted, and umount names who holds it", async (t) => {

@@ -70,11 +70,12 @@ describe("the life of a mount", { skip: skipReason() }, () => {
       const mounting = await start();
       const reader = spawn("perl", [
         "-e",
-        `open(my $f, "<", $ARGV[0]) or die; kill("USR2", $ARGV[1]); select(undef, undef, undef, 0.2); <$f>`,
+        `open(my $f, "<", $ARGV[0]) or die; kill("USR2", $ARGV[1]); select(undef, undef, undef, 0.2);
+          open(my $g, "<", $ARGV[0])`,
         join(folder, "a"),
         String(mounting.child.pid),
       ]);
-      // The rename waits in libfuse for the read, with the folder locked.
+      // It waits for the process that is killed, with the folder locked.
       await until("a renaming process is there", () => isRenaming(mounting.child.pid ?? 0));
       mounting.child.kill("SIGKILL");
       await ended(mounting);

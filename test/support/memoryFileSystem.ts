@@ -52,11 +52,11 @@ export class MemoryFileSystem implements FileSystem {
   }
 
   list(path: string): Promise<readonly FolderEntry[]> {
-    const names = [...this.files.keys()].filter((file) => parentOf(file) === path);
-    const files = names.map((file) => ({
+    const found = [...this.files].filter(([file]) => parentOf(file) === path);
+    const files = found.map(([file, { inode }]) => ({
       name: file.slice(file.lastIndexOf("/") + 1),
       kind: "file" as const,
-      inode: 1,
+      inode,
     }));
     return Promise.resolve([...(this.folders.get(path) ?? []), ...files]);
   }

@@ -34,13 +34,17 @@ export interface TestMount {
 export async function withMount(
   fileSystem: FileSystem,
   test: (mounted: TestMount) => Promise<void>,
-  options: Partial<MountOptions> = {},
+  options: Partial<MountOptions> & { readonly openDeadlineMs?: number } = {},
 ): Promise<void> {
   const base =
     options.mountpoint ?? (await mkdtemp(join(await realpath(tmpdir()), "psync-driver-")));
   const logged: string[] = [];
   const log = createLogger((_level, message) => logged.push(message), "warn");
-  const driver = createFuseNativeDriver({ clock: systemClock, log });
+  const driver = createFuseNativeDriver({
+    clock: systemClock,
+    log,
+    ...(options.openDeadlineMs === undefined ? {} : { openDeadlineMs: options.openDeadlineMs }),
+  });
   try {
     const mount = await driver.mount(fileSystem, {
       mountpoint: base,
@@ -51,7 +55,10 @@ export async function withMount(
     try {
       await test({ folder: base, mount, logged, path: (name) => join(base, name) });
     } finally {
-      await mount.unmount({ lazy: false }).catch(() => mount.unmount({ lazy: true }));
+      await mount.unmount({ lazy: false }).catch(async () => {
+        mount.stopServing();
+        await mount.unmount({ lazy: true });
+      });
     }
   } finally {
     if (await findMount(base)) await unmountPath(base, { clock: systemClock, lazy: true });

@@ -91,3 +91,23 @@ test("calls after an abort are served", async () => {
   await turn();
   assert.deepEqual(answers, ["ok"]);
 });
+
+test("when nothing is served any more, reads are refused and the rest is answered", async () => {
+  const { calls, start, answers } = harness();
+  start(() => new Promise(() => undefined));
+  calls.stopServing();
+  let asked = false;
+  calls.start({
+    label: "read /a",
+    waitsForData: true,
+    work: () => {
+      asked = true;
+    },
+    succeed: () => answers.push("read"),
+    fail: (errno) => answers.push(errno),
+  });
+  start(() => 1);
+  await turn();
+  assert.deepEqual(answers, [5, 5, "ok"]);
+  assert.equal(asked, false);
+});

@@ -39,12 +39,15 @@ test("a file has one link, its inode, and its type in the mode", () => {
   assert.deepEqual([fields[0], fields[6], fields[7]], [0o100444, 1, 9]);
 });
 
-test("entries of a kind share one array that tells the type", () => {
-  assert.equal(entryStatArray("file"), entryStatArray("file"));
-  assert.notEqual(entryStatArray("file"), entryStatArray("folder"));
+test("an entry of a listing tells its type and its inode", () => {
+  const told = (["file", "folder", "symlink"] as const).map((kind) => entryStatArray(kind, 7));
   assert.deepEqual(
-    (["file", "folder", "symlink"] as const).map((kind) => entryStatArray(kind)[0]),
-    [0o100000, 0o040000, 0o120000],
+    told.map((fields) => [fields[0], fields[7]]),
+    [
+      [0o100000, 7],
+      [0o040000, 7],
+      [0o120000, 7],
+    ],
   );
 });
 

@@ -26,17 +26,17 @@ export interface Calls {
   /** Aborts what is under way and answers it with EIO at once. Later calls are served. */
   abortAll(): void;
   /**
-   * Aborts, and until the work is over refuses calls that would wait for data: the kernel asks again for a read that
-   * failed, and that second call would be as long.
+   * Aborts, and from now on refuses calls that would wait for data: the kernel asks again for a read that failed, and
+   * that second call would be as long.
    */
-  abortDuring(work: () => Promise<void>): Promise<void>;
+  stopServing(): void;
   readonly pending: number;
 }
 
 export function createCalls({ log }: { readonly log: Logger }): Calls {
   const pending = new Set<(error: unknown) => void>();
   let controller = createController();
-  let refusing = 0;
+  let refusing = false;
 
   const abortAll = (): void => {
     const reason = unmounting();
@@ -74,7 +74,7 @@ export function createCalls({ log }: { readonly log: Logger }): Calls {
         }
       };
       pending.add(fail);
-      if (refusing > 0 && call.waitsForData === true) {
+      if (refusing && call.waitsForData === true) {
         fail(unmounting());
         return;
       }
@@ -87,14 +87,9 @@ export function createCalls({ log }: { readonly log: Logger }): Calls {
       }
     },
     abortAll,
-    async abortDuring(work) {
-      refusing += 1;
+    stopServing() {
+      refusing = true;
       abortAll();
-      try {
-        await work();
-      } finally {
-        refusing -= 1;
-      }
     },
     get pending() {
       return pending.size;

@@ -2,7 +2,11 @@
  * The calls that depend on a file's version: attributes, open, read, release.
  * Promises: an open file keeps the bytes and the size it was opened with; a new open shows what the list says now.
  */
-import { isPsyncError, PsyncError } from "../../core/errors.js";
+import { withDeadline } from "../../core/abort.js";
+import type { Clock } from "../../core/clock.js";
+import { errorMessage, isPsyncError, PsyncError } from "../../core/errors.js";
+import { LIMITS } from "../../core/limits.js";
+import type { Logger } from "../../core/log.js";
 import type { Detacher } from "./detacher.js";
 import { isHiddenPath, type FileNode, type FileNodes } from "./fileNodes.js";
 import type { Attributes, FileSystem } from "./port.js";
@@ -29,6 +33,10 @@ export interface FileCallsParts {
   readonly fileSystem: FileSystem;
   readonly nodes: FileNodes;
   readonly detacher: Detacher;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** For the whole of an open, with the wait for the old version's reads. */
+  readonly openDeadlineMs: number;
 }
 
 interface OpenFile {
@@ -41,9 +49,18 @@ interface OpenFile {
 const MAX_HANDLE = 2 ** 31 - 1;
 /** One list that is slow to look at does not hold up the others. */
 const CHECKS_AT_ONCE = 8;
+/** Nodes that could not be detached are put last; after so many the others wait for the next round. */
+const MAX_KEPT_A_ROUND = 100;
+/** A file whose reads leave no quiet moment within this is looked at again in the next round. */
+const CHECK_WAIT_MS = LIMITS.mount.attributesValidMs / 2;
+/**
+ * A read that came in just when the rename was on its way keeps the folder locked until it is answered. The kernel
+ * asks again after a failed read-ahead, and waits behind the rename then.
+ */
+const READ_IN_RENAME_MS = 5_000;
 
 export function createFileCalls(parts: FileCallsParts): FileCalls {
-  const { fileSystem, nodes, detacher } = parts;
+  const { fileSystem, nodes, detacher, clock, log, openDeadlineMs } = parts;
   const open = new Map<number, OpenFile>();
   let lastHandle = 0;
 
@@ -70,7 +87,9 @@ export function createFileCalls(parts: FileCallsParts): FileCalls {
     const before = pinned(path);
     if (before) return before;
     if (isHiddenPath(path)) throw new PsyncError("ERR_PSYNC_NO_ENTRY", "not a file of the mount");
-    const attributes = await fileSystem.attributes(path, signal);
+    const attributes = await counted(nodes.current(path), () =>
+      fileSystem.attributes(path, signal),
+    );
     // It may have been opened while the answer was on its way.
     const now = pinned(path);
     if (now) return now;
@@ -91,7 +110,12 @@ export function createFileCalls(parts: FileCallsParts): FileCalls {
     const told = nodes.wasShownOtherwise(path, fileSystem.openAttributes(opened.handle));
     if (node?.version === opened.version && !told) return nodes.addHandle(path, opened);
     if (node === undefined && !told) return nodes.addHandle(path, opened);
-    await detacher.begin(path);
+    try {
+      await detacher.begin(path, openDeadlineMs);
+    } catch (error) {
+      log.warn(`cannot open ${path}: ${errorMessage(error)}`);
+      throw error;
+    }
     throw stale();
   };
 
@@ -110,15 +134,29 @@ export function createFileCalls(parts: FileCallsParts): FileCalls {
 
   /** A version is forgotten only together with its node; else pages of it could be taken for another's. */
   const forgetSurplus = async (signal: AbortSignal): Promise<void> => {
-    for (let node = nodes.surplus(); node && !signal.aborted; node = nodes.surplus()) {
+    for (let kept = 0; kept < MAX_KEPT_A_ROUND && !signal.aborted;) {
+      const node = nodes.surplus();
+      if (!node) return;
       try {
-        await detacher.begin(node.path);
+        await detacher.begin(node.path, 0);
         await detacher.idle();
-      } catch {
-        // Its file is gone, for example. The others are tried in the next round.
-        nodes.postpone(node);
-        return;
+      } catch (error) {
+        log.debug(errorMessage(error));
+        if (kernelFoundNothing(error) && (await isGone(node, signal))) nodes.forget(node);
       }
+      if (nodes.current(node.path) !== node) continue;
+      kept += 1;
+      nodes.postpone(node);
+    }
+  };
+
+  /** Whether the file is gone and nobody has it open: with that the kernel has no node of it any more. */
+  const isGone = async (node: FileNode, signal: AbortSignal): Promise<boolean> => {
+    try {
+      await fileSystem.attributes(node.path, signal);
+      return false;
+    } catch (error) {
+      return isPsyncError(error, "ERR_PSYNC_NO_ENTRY") && node.handles.size === 0;
     }
   };
 
@@ -134,40 +172,48 @@ export function createFileCalls(parts: FileCallsParts): FileCalls {
     attributes: (path, signal) =>
       detacher.isRenaming(path) ? fresh(path, signal) : (pinned(path) ?? fresh(path, signal)),
 
-    async open(path, signal) {
-      if (isHiddenPath(path) || detacher.isRenaming(path)) throw stale();
-      const opened = await fileSystem.open(path, signal);
-      try {
-        // An open that was given up has nobody who would release it.
-        signal.throwIfAborted();
-        const node = await place(path, opened);
-        const handle = nextHandle();
-        open.set(handle, { inner: opened.handle, node });
-        return handle;
-      } catch (error) {
-        fileSystem.release(opened.handle);
-        throw error;
-      }
-    },
+    open: (path, signal) =>
+      withDeadline(
+        { clock, timeoutMs: openDeadlineMs, signal, onDeadline: openDeadline },
+        async (bounded) => {
+          if (isHiddenPath(path) || detacher.isRenaming(path)) throw stale();
+          const opened = await counted(nodes.current(path), () => fileSystem.open(path, bounded));
+          try {
+            // An open that was given up has nobody who would release it.
+            bounded.throwIfAborted();
+            const node = await place(path, opened);
+            const handle = nextHandle();
+            open.set(handle, { inner: opened.handle, node });
+            return handle;
+          } catch (error) {
+            fileSystem.release(opened.handle);
+            throw error;
+          }
+        },
+      ),
 
     async read(handle, range, signal) {
       const file = open.get(handle);
       if (!file) throw new PsyncError("ERR_PSYNC_BAD_HANDLE", "the file is not open");
-      file.node.readsPending += 1;
-      try {
-        return await fileSystem.read(file.inner, range, signal);
-      } finally {
-        file.node.readsPending -= 1;
-      }
+      const { node, inner } = file;
+      const read = (bounded: AbortSignal) => fileSystem.read(inner, range, bounded);
+      const options = { clock, timeoutMs: READ_IN_RENAME_MS, signal, onDeadline: readDeadline };
+      const pieces = await counted(node, () =>
+        detacher.isRenaming(node.path) ? withDeadline(options, read) : read(signal),
+      );
+      if (node.answersHeld) await node.answersHeld;
+      return pieces;
     },
 
     async checkOpenFiles(signal) {
       const waiting = nodes.openNodes();
       const check = async (): Promise<void> => {
         for (let node = waiting.pop(); node && !signal.aborted; node = waiting.pop()) {
-          // What failed is in the log, and the next round tries again.
-          if (await hasChanged(node, signal))
-            await detacher.begin(node.path).catch(() => undefined);
+          if (!(await hasChanged(node, signal))) continue;
+          // The next round tries again.
+          await detacher.begin(node.path, CHECK_WAIT_MS).catch((error: unknown) => {
+            if (!isPsyncError(error, "ERR_PSYNC_DEADLINE")) log.warn(errorMessage(error));
+          });
         }
       };
       await Promise.all(Array.from({ length: CHECKS_AT_ONCE }, check));
@@ -182,6 +228,38 @@ export function createFileCalls(parts: FileCallsParts): FileCalls {
       return open.size;
     },
   };
+}
+
+async function counted<T>(node: FileNode | undefined, work: () => Promise<T>): Promise<T> {
+  if (node === undefined) return work();
+  node.callsPending += 1;
+  try {
+    return await work();
+  } finally {
+    node.callsPending -= 1;
+  }
+}
+
+/**
+ * Whether a node could not be detached because the kernel, made to look the name up for it, found none: EROFS for the
+ * name, ENOENT or ENOTDIR for its folder. It dropped the node and its pages then, whatever it had believed before.
+ */
+function kernelFoundNothing(error: unknown): boolean {
+  return (
+    error instanceof Error &&
+    /^(EROFS|ENOENT|ENOTDIR): .* (mkdir|open) /.test(errorMessage(error.cause))
+  );
+}
+
+function openDeadline(): PsyncError {
+  return new PsyncError("ERR_PSYNC_DEADLINE", "the file could not be opened in time");
+}
+
+function readDeadline(): PsyncError {
+  return new PsyncError(
+    "ERR_PSYNC_DEADLINE",
+    "its node is being renamed, and the data did not come",
+  );
 }
 
 function sameAttributes(one: Attributes, other: Attributes): boolean {

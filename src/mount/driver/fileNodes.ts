@@ -13,8 +13,10 @@ export interface FileNode {
   readonly version: string;
   /** The file system's handles that are open on it. */
   readonly handles: Set<number>;
-  /** Reads not answered yet; libfuse renames the node only when there are none. */
-  readsPending: number;
+  /** Calls on it that wait for data; libfuse renames the node only when all are answered. */
+  callsPending: number;
+  /** Until when reads whose data is there are answered, while the node is about to be renamed. */
+  answersHeld: Promise<void> | undefined;
 }
 
 /** No file of a mount can have a name that starts so. */
@@ -34,6 +36,8 @@ export interface FileNodes {
   surplus(): FileNode | undefined;
   /** Puts a node at the end of those that are forgotten first. */
   postpone(node: FileNode): void;
+  /** Drops a node that the kernel has not any more. */
+  forget(node: FileNode): void;
   addHandle(path: string, file: { readonly version: string; readonly handle: number }): FileNode;
   removeHandle(node: FileNode, handle: number): void;
   /** Gives the path to the file's next version; its node goes on under the hidden one. */
@@ -69,10 +73,21 @@ export function createFileNodes(options: FileNodesOptions): FileNodes {
       return undefined;
     },
     postpone(node) {
-      if (nodes.delete(node.path)) nodes.set(node.path, node);
+      if (nodes.get(node.path) !== node) return;
+      nodes.delete(node.path);
+      nodes.set(node.path, node);
+    },
+    forget(node) {
+      if (nodes.get(node.path) === node) nodes.delete(node.path);
     },
     addHandle(path, { version, handle }) {
-      const node = nodes.get(path) ?? { path, version, handles: new Set(), readsPending: 0 };
+      const node = nodes.get(path) ?? {
+        path,
+        version,
+        handles: new Set(),
+        callsPending: 0,
+        answersHeld: undefined,
+      };
       nodes.set(path, node);
       node.handles.add(handle);
       return node;

@@ -26,6 +26,8 @@ import { createRenamer } from "./renamer.js";
 export interface FuseNativeDriverParts {
   readonly clock: Clock;
   readonly log: Logger;
+  /** For a test that cannot wait as long. */
+  readonly openDeadlineMs?: number;
 }
 
 const INSTALL_HINT = "apt-get install libfuse2 fuse3";
@@ -41,7 +43,7 @@ export function createFuseNativeDriver(parts: FuseNativeDriverParts): Driver {
 async function mountNative(
   fileSystem: FileSystem,
   options: MountOptions,
-  { clock, log }: FuseNativeDriverParts,
+  { clock, log, openDeadlineMs = LIMITS.read.statDeadlineMs }: FuseNativeDriverParts,
 ): Promise<DriverMount> {
   if (!isMainThread) throw mountError("fuse-native works in the main thread only");
   const mountpoint = await resolveMountpoint(options.mountpoint);
@@ -63,10 +65,9 @@ async function mountNative(
     log,
     mount: place,
     maxHoldMs: LIMITS.mount.attributesValidMs * 0.6,
-    maxQuietWaitMs: LIMITS.mount.attributesValidMs / 2,
   });
-  const files = createFileCalls({ fileSystem, nodes, detacher });
-  const inodes = createInodeNumbers();
+  const files = createFileCalls({ fileSystem, nodes, detacher, clock, log, openDeadlineMs });
+  const inodes = createInodeNumbers({ maxRemembered: LIMITS.mount.rememberedInodes });
   const handlers = createNativeHandlers({ fileSystem, calls, files, detacher, inodes });
 
   const operations: Record<string, true> = {};

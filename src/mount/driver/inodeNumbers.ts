@@ -6,7 +6,8 @@
 export interface InodeNumbers {
   /**
    * @param inode integer in 1..2^53−1
-   * @returns integer in 2..2^32−2; the same over remounts unless it met a collision
+   * @returns integer in 2..2^32−2; the same over remounts unless it met a collision. Two numbers share one only where
+   *   more than `maxRemembered` were asked for
    */
   narrow(inode: number): number;
   /** How many numbers are remembered. */
@@ -24,9 +25,14 @@ const START_CAPACITY = 1024;
 
 /**
  * Cost: 12 bytes a slot, at most half of the slots used: 24 to 48 bytes a number, about 40 MB for a million.
- * A Map would need three times that.
+ * A Map would need three times that. Each name that was ever shown has one, as long as the mount lives; above the bound
+ * a further one is not remembered, and gets the place where it would lie alone.
  */
-export function createInodeNumbers(): InodeNumbers {
+export function createInodeNumbers({
+  maxRemembered,
+}: {
+  readonly maxRemembered: number;
+}): InodeNumbers {
   let narrowed = new Uint32Array(START_CAPACITY);
   let owners = new Float64Array(START_CAPACITY);
   let size = 0;
@@ -57,6 +63,7 @@ export function createInodeNumbers(): InodeNumbers {
       for (;;) {
         const slot = slotOf(candidate);
         if (narrowed[slot] === FREE) {
+          if (size >= maxRemembered) return fold(inode);
           narrowed[slot] = candidate;
           owners[slot] = inode;
           size += 1;

@@ -1,7 +1,6 @@
 /**
  * fuse-native's handlers over a FileSystem: one for each operation of libfuse that psync answers.
- * They stand in for fuse-native's own `_op_*` methods, which would make an array for each name of a folder and which
- * leave a call unanswered when something throws.
+ * They stand in for fuse-native's own `_op_*` methods, which leave a call unanswered when something throws.
  */
 import { PsyncError } from "../../core/errors.js";
 import { ERRNO } from "../errno.js";
@@ -107,7 +106,7 @@ export function createNativeHandlers(parts: HandlerParts) {
           signal(
             0,
             usable.map(({ name }) => name),
-            usable.map(({ kind }) => entryStatArray(kind)),
+            usable.map(({ kind, inode }) => entryStatArray(kind, inodes.narrow(inode))),
           );
         },
         fail: (errno) => {

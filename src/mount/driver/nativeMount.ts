@@ -34,6 +34,8 @@ export interface WatchedMount {
 }
 
 const MOUNT_CHECK_MS = 100;
+/** A rename that takes longer makes the mount busy, as any other call does. */
+const MAX_IDLE_WAIT_MS = 500;
 /** libfuse ends idle threads and starts new ones; each one ever started costs memory and wake-up time. */
 const MANY_THREADS = 1_000;
 
@@ -103,11 +105,13 @@ export function watchMount(parts: WatchedMount): DriverMount {
       inodeNumbers: inodes.size,
     }),
     async unmount({ lazy }) {
-      await calls.abortDuring(async () => {
-        await detacher.idle();
-        if (await isMounted()) await unmountPath(entry.mountpoint, { clock, lazy });
-      });
+      // The renaming process holds a folder of the mount open while it works.
+      await Promise.race([detacher.idle(), after(MAX_IDLE_WAIT_MS)]);
+      if (await isMounted()) await unmountPath(entry.mountpoint, { clock, lazy });
       if (!lazy) await closed;
+    },
+    stopServing: () => {
+      calls.stopServing();
     },
   };
 }

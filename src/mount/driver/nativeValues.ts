@@ -11,8 +11,6 @@ const STATFS_FIELDS = 11;
 const PREFERRED_READ_BYTES = 128 * 1024;
 /** What `st_blocks` counts in, whatever the block size. Source: stat(2). */
 const STAT_BLOCK_BYTES = 512;
-/** A `d_ino` for "not told". Zero would make readers skip the entry. */
-const UNKNOWN_INODE = U32 - 1;
 
 const TYPE_BITS: Readonly<Record<EntryKind, number>> = {
   file: 0o100000,
@@ -39,18 +37,12 @@ export function statArray(attributes: Attributes, inode: number): Uint32Array {
   return fields;
 }
 
-const ENTRY_STATS: Readonly<Record<EntryKind, Uint32Array>> = {
-  file: entryStat("file"),
-  folder: entryStat("folder"),
-  symlink: entryStat("symlink"),
-};
-
-/**
- * What a listing says of an entry: its type, for `d_type`, and no inode.
- * All entries of a kind share one array, so that a listing costs no memory for each; nobody may change it.
- */
-export function entryStatArray(kind: EntryKind): Uint32Array {
-  return ENTRY_STATS[kind];
+/** What a listing says of an entry: its type, for `d_type`, and its inode, for `d_ino`. */
+export function entryStatArray(kind: EntryKind, inode: number): Uint32Array {
+  const fields = new Uint32Array(STAT_FIELDS);
+  fields[0] = TYPE_BITS[kind];
+  fields[7] = inode;
+  return fields;
 }
 
 /** `struct statvfs`; a large file system is told in larger blocks, since counts have 32 bits. */
@@ -70,13 +62,6 @@ export function statfsArray(stats: FileSystemStats): Uint32Array {
   fields[4] = fields[3];
   fields[5] = clampU32(stats.fileCount);
   fields[10] = clampU32(stats.maxNameBytes);
-  return fields;
-}
-
-function entryStat(kind: EntryKind): Uint32Array {
-  const fields = new Uint32Array(STAT_FIELDS);
-  fields[0] = TYPE_BITS[kind];
-  fields[7] = UNKNOWN_INODE;
   return fields;
 }
 

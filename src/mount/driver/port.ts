@@ -87,12 +87,18 @@ export interface DriverMount {
   /** Threads, queues and the like, by name, for the log and for metrics. */
   metrics(): Readonly<Record<string, number>>;
   /**
-   * Unmounts. Pending calls are aborted first, so that none of them can hold it up.
+   * Unmounts. Calls go on and are answered: a file that is open makes the mount busy, and unmounted lazily it is
+   * served until it is closed. No call that is pending holds it up.
    *
    * @param lazy take it out of the tree at once, also when files are open in it
    * @throws ERR_PSYNC_MOUNT it is busy, or the unmounting program failed
    */
   unmount(options: { readonly lazy: boolean }): Promise<void>;
+  /**
+   * Answers all pending calls with EIO at once, and from now on every read: for the moment before the process ends,
+   * and for a mount that must go although somebody waits in it.
+   */
+  stopServing(): void;
 }
 
 export interface Driver {

@@ -1,5 +1,6 @@
 /** Talks to the process that renames names of our own mount; started when it is first needed. */
 import { type ChildProcess, spawn, type StdioOptions } from "node:child_process";
+import { once } from "node:events";
 import { type FileHandle, open } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import type { Clock } from "../../core/clock.js";
@@ -11,21 +12,27 @@ export interface Renamer {
   /**
    * One step at a time; the caller waits for each.
    *
-   * @throws Error with the failed system call's message, or that there was no answer in time
+   * @throws Error with the failed system call's message, or that the process cannot be started or did not answer in time
    */
   send(request: RenameRequest): Promise<void>;
   close(): void;
 }
 
-/** A rename waits for the reads under way on its file, each of which ends by its deadline. */
-const STEP_TIMEOUT_MS = LIMITS.read.deadlineMs + 5_000;
+/** A rename waits for calls that came in while it was on its way; each of them ends within a stat's deadline. */
+const STEP_TIMEOUT_MS = LIMITS.read.statDeadlineMs + 5_000;
 
-export function createRenamer({ clock }: { readonly clock: Clock }): Renamer {
+export interface RenamerParts {
+  readonly clock: Clock;
+  /** What runs the script: this very node, unless a test says otherwise. */
+  readonly program?: string;
+}
+
+export function createRenamer({ clock, program = process.execPath }: RenamerParts): Renamer {
   let child: ChildProcess | undefined;
 
   return {
     async send(request) {
-      if (child?.connected !== true) child = await startProcess();
+      if (child?.connected !== true) child = await startProcess(program);
       await ask(child, request, clock);
     },
     close() {
@@ -62,7 +69,9 @@ function ask(child: ChildProcess, request: RenameRequest, clock: Clock): Promise
     child.on("error", settle);
     child.on("disconnect", onDisconnect);
     child.channel?.ref();
-    child.send(request);
+    child.send(request, (error) => {
+      if (error) settle(error);
+    });
   });
 }
 
@@ -70,16 +79,19 @@ function ask(child: ChildProcess, request: RenameRequest, clock: Clock): Promise
  * libfuse's descriptor of /dev/fuse would be passed on, and a process that has it keeps the mount alive when this one
  * is killed: then its own call on the mount would wait for ever. So it gets /dev/null in that place.
  */
-async function startProcess(): Promise<ChildProcess> {
+async function startProcess(program: string): Promise<ChildProcess> {
   const script = fileURLToPath(new URL("./renameProcess.js", import.meta.url));
   const nothing = await open("/dev/null", "r");
   try {
     // Nothing may happen between these two: the next mount of this process would be missed.
-    const child = spawn(process.execPath, ["--max-old-space-size=16", script], {
+    const child = spawn(program, ["--max-old-space-size=16", script], {
       stdio: stdioWithout(await deviceFds(), nothing),
       cwd: "/",
     });
+    // For as long as it lives: an 'error' that nobody hears would end this process, and every mount in it.
+    child.on("error", () => undefined);
     child.unref();
+    await once(child, "spawn");
     return child;
   } finally {
     await nothing.close();
