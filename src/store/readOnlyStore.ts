@@ -1,5 +1,6 @@
 /** A store that is only looked at: on a read-only disk, or another user's. Changes nothing, opens no index. */
 import { PsyncError } from "../core/errors.js";
+import { LIMITS } from "../core/limits.js";
 import type { Logger } from "../core/log.js";
 import { createBlockFinder } from "./findBlocks.js";
 import { placeFolder, type StoreLayout } from "./layout.js";
@@ -45,7 +46,11 @@ export async function openReadOnlyStore(options: ReadOnlyStoreOptions): Promise<
     },
     sizes: {
       get: (digest) => sizes.get(digest),
-      set: (digest, sizeBytes) => void sizes.set(digest, sizeBytes),
+      set: (digest, sizeBytes) => {
+        sizes.set(digest, sizeBytes);
+        const [oldest] = sizes.keys();
+        if (sizes.size > LIMITS.store.maxListSizes && oldest !== undefined) sizes.delete(oldest);
+      },
     },
     list: (place) => listHashes(placeFolder(layout, place)),
     close,
