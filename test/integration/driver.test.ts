@@ -22,6 +22,18 @@ describe("the fuse-native driver", { skip: skipReason() }, () => {
     await withMount(new MemoryFileSystem(), mounted, { sourceName: "my lists = 2" });
   });
 
+  it("libfuse's threads, the calls under way and the open files can be counted", async () => {
+    const files = new MemoryFileSystem();
+    files.put("/a", "content");
+    await withMount(files, async ({ mount, path }) => {
+      const file = await open(path("a"));
+      const { threads = 0, openFiles, pendingCalls } = mount.metrics();
+      await file.close();
+      assert.ok(threads >= 1 && threads < 100, `${threads} threads`);
+      assert.deepEqual([openFiles, pendingCalls], [1, 0]);
+    });
+  });
+
   it("a mountpoint's name is never read by a shell", async () => {
     const base = await mkdtemp(join(tmpdir(), "psync-driver-"));
     const mountpoint = join(base, "$(touch x) `touch y`\n'\"; -u");

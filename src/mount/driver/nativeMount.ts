@@ -33,7 +33,10 @@ export interface WatchedMount {
   readonly log: Logger;
 }
 
-const MOUNT_CHECK_MS = 100;
+/** How late an unmount by somebody else is noticed; each look costs a reading of the kernel's table. */
+const MOUNT_CHECK_MS = 500;
+/** Once the mount has left the table: libfuse closes its device in a moment, or when the last file is closed. */
+const DEVICE_CHECK_MS = 50;
 /** A rename that takes longer makes the mount busy, as any other call does. */
 const MAX_IDLE_WAIT_MS = 500;
 /** libfuse ends idle threads and starts new ones; each one ever started costs memory and wake-up time. */
@@ -72,11 +75,21 @@ export function watchMount(parts: WatchedMount): DriverMount {
     }
   };
 
+  let lookNow = (): void => undefined;
+  const nextLook = (): Promise<void> =>
+    new Promise((resolve) => {
+      const cancel = clock.after(MOUNT_CHECK_MS, resolve);
+      lookNow = () => {
+        cancel();
+        resolve();
+      };
+    });
+
   const watchUntilGone = async (): Promise<void> => {
-    while (await isMounted()) await after(MOUNT_CHECK_MS);
+    while (await isMounted()) await nextLook();
     // Unmounted lazily, files that are still open are served on. libfuse closes its device after the last of them.
     while (parts.deviceFd !== undefined && (await isDeviceFd(parts.deviceFd)))
-      await after(MOUNT_CHECK_MS);
+      await after(DEVICE_CHECK_MS);
     checking.abort();
     calls.abortAll();
     files.releaseAll();
@@ -108,6 +121,7 @@ export function watchMount(parts: WatchedMount): DriverMount {
       // The renaming process holds a folder of the mount open while it works.
       await Promise.race([detacher.idle(), after(MAX_IDLE_WAIT_MS)]);
       if (await isMounted()) await unmountPath(entry.mountpoint, { clock, lazy });
+      lookNow();
       if (!lazy) await closed;
     },
     stopServing: () => {
