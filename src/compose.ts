@@ -2,7 +2,6 @@
 import { stat } from "node:fs/promises";
 import type { BlockSource, BlockStore, SizeMemory } from "./block/ports.js";
 import { blockOf } from "./block/verify.js";
-import { withDeadline } from "./core/abort.js";
 import { systemClock } from "./core/clock.js";
 import { errorMessage, PsyncError } from "./core/errors.js";
 import { LIMITS } from "./core/limits.js";
@@ -85,6 +84,7 @@ export function createReadPath(parts: {
     log,
     blocksInFlight: LIMITS.read.blocksInFlight,
     inFlightBytes: LIMITS.memory.inFlightBytes,
+    storeReadBytes: LIMITS.memory.storeReadBytes,
   });
   const failureMemoryMs = LIMITS.read.failedBlockMemoryMs;
   const shared = withSingleFlight(stored, { clock: systemClock, failureMemoryMs });
@@ -94,14 +94,7 @@ export function createReadPath(parts: {
     sizes,
     async close() {
       await servers.close();
-      const timeoutMs = LIMITS.store.closeWaitMs;
-      const onDeadline = (): Error => new Error(`not written within ${timeoutMs / 1000} s`);
-      const settled = (): Promise<void> => stored.settled();
-      await withDeadline({ clock: systemClock, timeoutMs, onDeadline }, settled).catch(
-        (error: unknown) => {
-          log.warn(`some fetched blocks are not cached: ${errorMessage(error)}`);
-        },
-      );
+      await stored.settled();
     },
   };
 }

@@ -1,8 +1,10 @@
 /** `psync mount`: a folder of hashlists as a folder of files. */
 import { realpath } from "node:fs/promises";
 import { resolve } from "node:path";
+import { withDeadline } from "../core/abort.js";
 import { systemClock } from "../core/clock.js";
 import { errorMessage, PsyncError } from "../core/errors.js";
+import { LIMITS } from "../core/limits.js";
 import type { Logger } from "../core/log.js";
 import { isDaemonChild, reportFailure, reportReady, startDaemon } from "./daemon.js";
 import { createFileLogger, daemonLogPath } from "./logFile.js";
@@ -106,9 +108,23 @@ async function mountUntilStopped(
     if (signal.aborted) await session.stop();
     log.info(`${session.mountpoint} is unmounted`);
   } finally {
-    await readPath.close();
-    await store.close();
+    await closeInTime(async () => {
+      await readPath.close();
+      await store.close();
+    }, log);
   }
+}
+
+/** The mount is gone by now: a disk that hangs must not keep its process. */
+async function closeInTime(close: () => Promise<void>, log: Logger): Promise<void> {
+  const timeoutMs = LIMITS.store.closeWaitMs;
+  const onDeadline = (): PsyncError =>
+    new PsyncError("ERR_PSYNC_STORE", `the store did not close within ${timeoutMs / 1000} s`);
+  await withDeadline({ clock: systemClock, timeoutMs, onDeadline }, close).catch(
+    (error: unknown) => {
+      log.warn(`some blocks may not be cached: ${errorMessage(error)}`);
+    },
+  );
 }
 
 function warnWithoutServers(servers: readonly string[], log: Logger): void {

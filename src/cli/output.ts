@@ -19,7 +19,7 @@ const CLOSED_PIPE_STATUS = 141;
 /** Says what failed: `psync: what happened`, what explains it, and `hint: what to do`. */
 export function showError(error: unknown, { quiet }: { readonly quiet: boolean }): void {
   if (isClosedPipe(error) || (quiet && isPsyncError(error, "ERR_PSYNC_INTERRUPTED"))) return;
-  if (!isPsyncError(error) && systemErrorCode(error) !== undefined) {
+  if (error instanceof Error && "syscall" in error) {
     // The system refused something that has no better name: a full disk behind stdout, for one.
     process.stderr.write(`psync: ${errorMessage(error)}\n`);
     return;

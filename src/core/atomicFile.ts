@@ -1,7 +1,7 @@
 /** A file that is there whole or not at all: written beside its place, synced, and renamed into it. */
 import { randomBytes } from "node:crypto";
-import { open, realpath, rename, rm, stat, type FileHandle } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { lstat, open, readlink, realpath, rename, rm, type FileHandle } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
 import { PsyncError, systemErrorCode } from "./errors.js";
 
 export interface AtomicFileOptions {
@@ -11,8 +11,8 @@ export interface AtomicFileOptions {
 }
 
 /**
- * Writes a file through a temporary one in the same folder, which is removed when anything fails. A symlink is
- * followed: what it leads to is replaced.
+ * Writes a file through a temporary one in the same folder, which is removed when anything fails. A symlink
+ * at the path is replaced itself; what it leads to stays as it is.
  *
  * @throws ERR_PSYNC_USAGE something that is not a file is there: a device or a pipe would be lost
  * @throws what the system or `write` throws; then the file at `path` is as it was
@@ -22,8 +22,8 @@ export async function writeAtomically(
   options: AtomicFileOptions,
   write: (file: FileHandle) => Promise<void>,
 ): Promise<void> {
-  const { path: target, mode: oldMode } = await existingFile(path);
-  const folder = dirname(target);
+  const oldMode = await replaceableMode(path);
+  const folder = dirname(path);
   const temporary = temporaryPath(folder);
   const file = await open(temporary, "wx", options.mode ?? 0o666).catch((error: unknown) => {
     if (systemErrorCode(error) !== "ENOENT") throw error;
@@ -40,7 +40,7 @@ export async function writeAtomically(
     } finally {
       await file.close();
     }
-    await rename(temporary, target);
+    await rename(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true });
     throw error;
@@ -53,16 +53,29 @@ export function temporaryPath(folder: string): string {
   return join(folder, `.psync-${randomBytes(8).toString("hex")}.tmp`);
 }
 
-async function existingFile(path: string): Promise<{ path: string; mode?: number }> {
-  const target = await realpath(path).catch(() => path);
-  const stats = await stat(target).catch(() => undefined);
-  if (stats === undefined) return { path: target };
-  if (!stats.isFile()) {
-    throw new PsyncError("ERR_PSYNC_USAGE", `${path} is there and is not an ordinary file`, {
-      hint: "name a file; for a device or a pipe write to stdout: psync … > PATH",
-    });
+/**
+ * Where a path leads when its symlinks are followed, also where nothing is there yet.
+ *
+ * @throws the system's error where they cannot be followed
+ */
+export async function followSymlinks(path: string): Promise<string> {
+  try {
+    return await realpath(path);
+  } catch (error) {
+    if (systemErrorCode(error) !== "ENOENT") throw error;
+    const link = await readlink(path).catch(() => undefined);
+    return link === undefined ? path : resolve(dirname(path), link);
   }
-  return { path: target, mode: stats.mode & 0o777 };
+}
+
+/** The mode of the file that is to be replaced, undefined where there is none. */
+async function replaceableMode(path: string): Promise<number | undefined> {
+  const stats = await lstat(path).catch(() => undefined);
+  if (stats === undefined || stats.isSymbolicLink()) return undefined;
+  if (stats.isFile()) return stats.mode & 0o777;
+  throw new PsyncError("ERR_PSYNC_USAGE", `${path} is there and is not an ordinary file`, {
+    hint: "name a file; for a device or a pipe write to stdout: psync … > PATH",
+  });
 }
 
 /** Makes the names in a folder durable: a rename is on the disk only after this (fsync(2), "Description"). */

@@ -69,7 +69,9 @@ export const LIMITS = {
     /** Verified blocks held for the next read. */
     cachedBlocksBytes: 128 * MIB,
     /** Blocks being fetched, and fetched ones not yet written to the store. */
-    inFlightBytes: 128 * MIB,
+    inFlightBytes: 64 * MIB,
+    /** Blocks being read from the store and checked. */
+    storeReadBytes: 64 * MIB,
     /** Hashes of lists that were read lately and are not open: two million blocks' worth. */
     listHashesBytes: 64 * MIB,
   },

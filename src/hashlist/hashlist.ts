@@ -1,4 +1,5 @@
 /** A hashlist in memory: 32 bytes a block, whatever the text looked like. */
+import { randomInt } from "node:crypto";
 import { HASH_BYTES, blockHashFromBytes, type BlockHash } from "../block/hash.js";
 
 /** One line of a trailer that psync does not know; it is kept as it was. */
@@ -20,8 +21,19 @@ export interface Hashlist {
   readonly memoryBytes: number;
   /** The name of one block, 0..blockCount − 1. */
   hashAt(blockIndex: number): BlockHash;
-  /** The first 32 bits of the name of one block: for tables, where a string each would take too much. */
+  /** 32 bits that follow from the name of one block, others in each process: for tables, where strings take too much. */
   hashWordAt(blockIndex: number): number;
+}
+
+/** A list can be made up of names that share bits; nobody can know which of them share a place in a table. */
+const MIX_SEED = randomInt(1, 2 ** 31);
+
+/** Lets every bit of a number change every other one: the last step of MurmurHash3. */
+function mix(value: number): number {
+  let mixed = value;
+  mixed = Math.imul(mixed ^ (mixed >>> 16), 0x85ebca6b);
+  mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
+  return mixed ^ (mixed >>> 16);
 }
 
 /** @param hashes Buffer[32 × blockCount], owned by the list from here on */
@@ -47,7 +59,14 @@ export function createHashlist(parts: {
       }
       return blockHashFromBytes(hashes, blockIndex * HASH_BYTES);
     },
-    hashWordAt: (blockIndex) => hashes.readUInt32LE(blockIndex * HASH_BYTES),
+    hashWordAt(blockIndex) {
+      const start = blockIndex * HASH_BYTES;
+      let mixed = MIX_SEED;
+      for (let at = start; at < start + HASH_BYTES; at += 4) {
+        mixed = mix(mixed ^ hashes.readInt32LE(at));
+      }
+      return mixed >>> 0;
+    },
   };
 }
 
@@ -74,7 +93,7 @@ export function fitsLength(list: Hashlist, blockIndex: number, lengthBytes: numb
  * Cost: 8 to 16 bytes of memory a block.
  */
 export function* distinctBlocks(list: Hashlist): Generator<number> {
-  // Open addressing over the hashes' own bits, which are as random as can be. 0 is free; else an index + 1.
+  // Open addressing. 0 is free; else an index + 1.
   const slotCount = 2 ** Math.ceil(Math.log2(Math.max(2, list.blockCount * 2)));
   const slots = new Uint32Array(slotCount);
   for (let blockIndex = 0; blockIndex < list.blockCount; blockIndex += 1) {

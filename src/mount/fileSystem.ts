@@ -53,12 +53,14 @@ export function createFileSystem(
     maxHashBytes: LIMITS.memory.listHashesBytes,
   });
   const openFiles = new Map<number, OpenFile>();
-  const logged = new WeakSet();
-  /** The kernel asks again, and is answered with the same error from memory: one line is enough. */
-  const isLogged = (error: unknown): boolean => {
+  const logged = new WeakMap<Error, Set<string>>();
+  /** The kernel asks again, and is answered with the same error from memory: one line for each file is enough. */
+  const isLogged = (error: unknown, path: string): boolean => {
     if (!(error instanceof Error)) return false;
-    const before = logged.has(error);
-    logged.add(error);
+    const paths = logged.get(error) ?? new Set();
+    logged.set(error, paths);
+    const before = paths.has(path);
+    paths.add(path);
     return before;
   };
   let lastHandle = 0;
@@ -75,7 +77,7 @@ export function createFileSystem(
     try {
       return await withDeadline({ clock, timeoutMs, signal, onDeadline }, work);
     } catch (error) {
-      if (!signal.aborted && isWorthLogging(error) && !isLogged(error)) {
+      if (!signal.aborted && isWorthLogging(error) && !isLogged(error, path)) {
         const details = isPsyncError(error)
           ? error.details.map((line) => `; ${line}`).join("")
           : "";

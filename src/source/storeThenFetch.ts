@@ -13,8 +13,10 @@ export interface StoreThenFetchOptions {
   readonly fetcher: BlockSource;
   readonly log: Logger;
   readonly blocksInFlight: number;
-  /** Bounds the bytes of blocks that are being read or fetched, or fetched and not yet written. */
+  /** Bounds the bytes of blocks that are being fetched, or fetched and not yet written. */
   readonly inFlightBytes: number;
+  /** Bounds the bytes of blocks that are being read from the store. */
+  readonly storeReadBytes: number;
 }
 
 export interface StoreThenFetch extends BlockSource {
@@ -26,6 +28,7 @@ export function createStoreThenFetch(options: StoreThenFetchOptions): StoreThenF
   const { store, fetcher, log } = options;
   const places = createSemaphore(options.blocksInFlight);
   const budget = createSemaphore(options.inFlightBytes);
+  const storeReads = createSemaphore(options.storeReadBytes);
   const writes = new Set<Promise<void>>();
 
   const fromStore = async (request: BlockRequest): Promise<VerifiedBlock | undefined> => {
@@ -52,20 +55,20 @@ export function createStoreThenFetch(options: StoreThenFetchOptions): StoreThenF
 
   return {
     async fetch(request) {
-      const releaseBytes = await budget.acquire(request.maxBytes, request.signal);
+      const { maxBytes, signal } = request;
+      // Apart from what is fetched: servers that stall must not hold up blocks that are here.
+      const stored = await storeReads.run(maxBytes, signal, () => fromStore(request));
+      if (stored) return stored;
+      const releaseBytes = await budget.acquire(maxBytes, signal);
+      let block: VerifiedBlock;
       try {
-        const stored = await fromStore(request);
-        if (stored) {
-          releaseBytes();
-          return stored;
-        }
-        const block = await places.run(1, request.signal, () => fetcher.fetch(request));
-        writeBehind(block, releaseBytes);
-        return block;
+        block = await places.run(1, signal, () => fetcher.fetch(request));
       } catch (error) {
         releaseBytes();
         throw error;
       }
+      writeBehind(block, releaseBytes);
+      return block;
     },
     async settled() {
       await Promise.all(writes);

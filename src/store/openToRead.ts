@@ -1,7 +1,7 @@
 /** Opens a store for those who can do without writing to it. */
 import { isPsyncError, systemErrorCode } from "../core/errors.js";
 import { openStore, type Store, type StoreOptions } from "./openStore.js";
-import { isThere } from "./storeFolders.js";
+import { hasStoreName } from "./storeFolders.js";
 
 export interface ReaderOptions extends Omit<StoreOptions, "readOnly"> {
   /** `cache`: it would like to write, and makes the store where there is none. `read`: it makes nothing new. */
@@ -10,14 +10,14 @@ export interface ReaderOptions extends Omit<StoreOptions, "readOnly"> {
 
 /**
  * Opens a store for writing where that can be, so that bad blocks are set aside and uses are noted, and
- * otherwise for reading only. To one that only reads, a path where nothing is is a store without blocks.
+ * otherwise for reading only. To one that only reads, a path where nothing is, or an empty folder, is a store without blocks.
  *
  * @throws ERR_PSYNC_STORE the path is no store, or cannot be read either
  * Source: docs/semantics.md, STORE-4.
  */
 export async function openToRead({ wish, ...options }: ReaderOptions): Promise<Store> {
   const { path, log } = options;
-  if (wish === "read" && !(await isThere(path))) {
+  if (wish === "read" && !(await hasStoreName(path))) {
     log.info(`there is no store at ${path}`);
     return openStore({ ...options, readOnly: true });
   }

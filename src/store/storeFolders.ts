@@ -56,7 +56,7 @@ export async function assertStore(path: string): Promise<void> {
 }
 
 /** Asks for each name, since a list of names has no order: a store's could come after any number of others. */
-async function hasStoreName(folder: string): Promise<boolean> {
+export async function hasStoreName(folder: string): Promise<boolean> {
   for (const name of STORE_NAMES) {
     const path = join(folder, name);
     try {

@@ -73,12 +73,25 @@ export async function exportTree(
   return walk.totals;
 }
 
+/** A folder of lists while it is being filled. */
+interface OutFolder {
+  readonly folder: string;
+  /** Paths in it that this run has made. */
+  readonly made: Set<string>;
+}
+
+function claim({ made }: OutFolder, to: string, from: string): void {
+  if (made.has(to)) {
+    const problem = `${from} would become ${to}, as another file did; it is not exported`;
+    throw new PsyncError("ERR_PSYNC_FAILED", problem, { hint: "rename one of the two" });
+  }
+  made.add(to);
+}
+
 class TreeExport {
   readonly totals = createTreeTotals();
   readonly #options: TreeExportOptions;
   readonly #excluded: ReadonlySet<string>;
-  /** Names in the output folder that this run has made: two things may not get one. */
-  readonly #made = new Set<string>();
 
   constructor(options: TreeExportOptions, excluded: ReadonlySet<string>) {
     this.#options = options;
@@ -90,10 +103,12 @@ class TreeExport {
       const problem = `cannot export ${from}: ${errorMessage(error)}`;
       throw new PsyncError("ERR_PSYNC_FAILED", problem, { cause: error });
     });
+    // What this folder's entries became: two of them may not get one name.
+    const made = new Set<string>();
     for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
       this.#options.signal.throwIfAborted();
       try {
-        await this.#entry(entry, join(from, entry.name), to);
+        await this.#entry(entry, join(from, entry.name), { folder: to, made });
       } catch (error) {
         this.#options.signal.throwIfAborted();
         if (isPsyncError(error, "ERR_PSYNC_STORE")) throw error;
@@ -105,12 +120,12 @@ class TreeExport {
     await utimes(to, atime, mtime);
   }
 
-  async #entry(entry: Dirent, from: string, outFolder: string): Promise<void> {
+  async #entry(entry: Dirent, from: string, out: OutFolder): Promise<void> {
     if (entry.name.includes("\ufffd")) {
       const problem = `${from}: the name is not UTF-8, so it cannot be exported`;
       throw new PsyncError("ERR_PSYNC_FAILED", problem, { hint: "rename it" });
     }
-    const to = join(outFolder, entry.name);
+    const to = join(out.folder, entry.name);
     if (entry.isDirectory()) {
       if (this.#excluded.has(await realpath(from))) {
         this.#skip(from, "holds psync's own lists or blocks");
@@ -119,26 +134,18 @@ class TreeExport {
       await makeFolder(to);
       await this.folder(from, to);
     } else if (entry.isFile()) {
-      this.#claim(to + HASHLIST_SUFFIX, from);
+      claim(out, to + HASHLIST_SUFFIX, from);
       const totals = await exportToListFile(from, to + HASHLIST_SUFFIX, this.#options);
       this.totals.fileCount += 1;
       this.totals.sizeBytes += totals.sizeBytes;
       this.totals.blockCount += totals.blockCount;
     } else if (entry.isSymbolicLink()) {
-      this.#claim(to, from);
+      claim(out, to, from);
       await copySymlink(from, to);
       this.totals.symlinkCount += 1;
     } else {
       this.#skip(from, "is neither a file, a folder nor a symlink");
     }
-  }
-
-  #claim(to: string, from: string): void {
-    if (this.#made.has(to)) {
-      const problem = `${from} would become ${to}, as another file did; it is not exported`;
-      throw new PsyncError("ERR_PSYNC_FAILED", problem, { hint: "rename one of the two" });
-    }
-    this.#made.add(to);
   }
 
   #skip(path: string, why: string): void {

@@ -1,6 +1,6 @@
 /** A list and its blocks → the file, verified, and only when every block is there. */
 import type { BlockStore } from "../block/ports.js";
-import { writeAtomically } from "../core/atomicFile.js";
+import { followSymlinks, writeAtomically } from "../core/atomicFile.js";
 import { errorMessage, isPsyncError, PsyncError } from "../core/errors.js";
 import type { Hashlist } from "../hashlist/hashlist.js";
 import type { BlockSource } from "../block/ports.js";
@@ -42,10 +42,12 @@ export async function glue(parts: GlueParts, write: WriteBytes): Promise<void> {
   }
 }
 
-/** Writes the file through a temporary one: at `path` it is whole or not at all. */
+/** Writes the file through a temporary one: at `path`, or where that leads to, it is whole or not at all. */
 export async function glueToFile(parts: GlueParts, path: string): Promise<void> {
   try {
-    await writeAtomically(path, {}, (file) => glue(parts, (bytes) => file.appendFile(bytes)));
+    await writeAtomically(await followSymlinks(path), {}, (file) =>
+      glue(parts, (bytes) => file.appendFile(bytes)),
+    );
   } catch (error) {
     if (isPsyncError(error)) throw error;
     throw new PsyncError("ERR_PSYNC_FAILED", `cannot write ${path}: ${errorMessage(error)}`, {

@@ -1,7 +1,6 @@
 /** A hashlist seen as a readable, seekable file. It holds no position: reads run side by side. */
 import type { BlockSource } from "../block/ports.js";
 import { PsyncError } from "../core/errors.js";
-import { inParallel } from "../core/inParallel.js";
 import { LIMITS } from "../core/limits.js";
 import { blockLengthBytes, spansOf, type Geometry, type Span } from "../hashlist/geometry.js";
 import type { Hashlist } from "../hashlist/hashlist.js";
@@ -55,9 +54,10 @@ export function createView(parts: {
       const spans = spansOf(geometry, range);
       const parts: Uint8Array[] = [];
       // Blocks may be a byte long: a read of many must not ask for all of them at once.
-      await inParallel(spans.entries(), LIMITS.read.blocksInFlight, async ([index, span]) => {
-        parts[index] = await readSpan(span, signal);
-      });
+      for (let at = 0; at < spans.length; at += LIMITS.read.blocksInFlight) {
+        const few = spans.slice(at, at + LIMITS.read.blocksInFlight);
+        parts.push(...(await Promise.all(few.map((span) => readSpan(span, signal)))));
+      }
       return parts;
     },
   };

@@ -77,6 +77,23 @@ describe("what is the user's stays", () => {
     await assert.rejects(stat(out), { code: "ENOENT" });
   });
 
+  it("EXPORT-2: a list never goes through a symlink onto another file", async (t) => {
+    const { folder, store } = await fixture(t);
+    const notes = join(folder, "notes.txt");
+    await writeFile(notes, "precious");
+    await symlink(notes, join(folder, "out.hashlist"));
+    await psyncOk(["export", "-o", join(folder, "out.hashlist")], { store, input: "x" });
+    const [from, out] = [join(folder, "from"), join(folder, "out")];
+    await mkdir(from);
+    await symlink(notes, join(from, "a.hashlist"));
+    await psyncOk(["export", from, "-o", out], { store });
+    await rm(join(from, "a.hashlist"));
+    await writeFile(join(from, "a"), "a");
+    await psyncOk(["export", from, "-o", out], { store });
+    assert.equal(await readFile(notes, "utf8"), "precious");
+    assert.ok((await lstat(join(out, "a.hashlist"))).isFile());
+  });
+
   it("GLUE-1: a device or a pipe is not replaced, a symlink is followed, and a file keeps its mode", async (t) => {
     const { folder, store, bytes, list } = await fixture(t);
     const pipe = join(folder, "pipe");
@@ -93,6 +110,10 @@ describe("what is the user's stays", () => {
     assert.ok((await lstat(join(folder, "link"))).isSymbolicLink());
     assert.deepEqual(await readFile(target), bytes);
     assert.equal((await stat(target)).mode & 0o777, 0o640);
+    await symlink("not-yet", join(folder, "dangling"));
+    await psyncOk(["glue", list, "-o", join(folder, "dangling")], { store });
+    assert.ok((await lstat(join(folder, "dangling"))).isSymbolicLink());
+    assert.deepEqual(await readFile(join(folder, "not-yet")), bytes);
   });
 
   it("EXPORT-1: a file that is rewritten with its old size and mtime gives no list either", async (t) => {
@@ -164,6 +185,25 @@ describe("a command that is stopped", () => {
       assert.equal(child.exitCode, 130);
     });
   }
+
+  it("CLI-2: a signal ends a command that waits for a pipe to be opened", async (t) => {
+    const folder = await tempFolder(t);
+    const pipe = join(folder, "pipe");
+    await promisify(execFile)("mkfifo", [pipe]);
+    const env = { ...process.env, PSYNC_STORE: join(folder, "store") };
+    const child = spawn(process.execPath, [PSYNC, "info", pipe], { env, stdio: "ignore" });
+    const ended = once(child, "exit");
+    await until("it opens the pipe", async () => {
+      const threads = await readdir(`/proc/${child.pid ?? 0}/task`);
+      const waits = threads.map((id) =>
+        readFile(`/proc/${child.pid ?? 0}/task/${id}/wchan`, "utf8"),
+      );
+      return (await Promise.all(waits)).some((wait) => /fifo|wait_for_partner/.test(wait));
+    });
+    child.kill("SIGTERM");
+    await ended;
+    assert.ok(child.exitCode === 130 || child.signalCode === "SIGTERM");
+  });
 
   it("LIST-1: a list can come from a pipe with a name", async (t) => {
     const { folder, store, list, bytes } = await fixture(t);

@@ -160,6 +160,22 @@ describe("the life of a mount", { skip: skipReason() }, () => {
     assert.match(process.stderr(), /1 open files are not served any more/);
   });
 
+  it("MOUNT-4: the kernel's own read-ahead, for nobody, does not hold up the end either", async (t) => {
+    const { add, mount, blocks } = await listsFixture(t);
+    await add("file", seededBytes("ahead", 3 * MIB));
+    const silent = await startFaultyServer({ blocks, seed: 3, fault: "stalledBeforeHeaders" });
+    cleanUp(t, () => silent.close());
+    const { folder, process } = await mount([silent.url]);
+    const script =
+      'import os; f = os.open("file", os.O_RDONLY); os.posix_fadvise(f, 0, 131072, 3); os.close(f)';
+    await shell(`python3 -c '${script}'`, folder);
+    await until("the server was asked", () => silent.requestCount() > 0);
+    const startMs = performance.now();
+    assert.equal(await process.stop(), 0);
+    // The read itself would take its whole deadline, 30 s.
+    assert.ok(performance.now() - startMs < 20_000);
+  });
+
   it("MOUNT-5: a busy mount stays mounted, and umount names who holds it", async (t) => {
     const { add, mount, store, mountpoint } = await listsFixture(t);
     await add("file", Buffer.from("held"));

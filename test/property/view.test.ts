@@ -10,6 +10,22 @@ import { SEED } from "../support/seed.js";
 const NEVER = new AbortController().signal;
 
 describe("view", () => {
+  it("ERR-2: a read that touches a block nobody has fails at once, whatever its other blocks do", async () => {
+    const bytes = seededBytes("two", 2000);
+    const { list } = await listOf(bytes, 1000);
+    const view = createView({
+      list,
+      sizeBytes: 2000,
+      source: {
+        fetch: ({ hash }) =>
+          hash === list.hashAt(0)
+            ? Promise.reject(new Error("nobody has it"))
+            : new Promise(() => undefined),
+      },
+    });
+    await assert.rejects(view.read({ offset: 0, length: 2000 }, NEVER), /nobody has it/);
+  });
+
   it(`READ-1: a read equals the same piece of the bytes, fetching only blocks it touches (seed ${SEED})`, async () => {
     await fc.assert(
       fc.asyncProperty(

@@ -26,7 +26,16 @@ async function asNobody<T>(work: () => Promise<T>): Promise<T> {
 describe("STORE-4: a store opened to read", () => {
   it("is written where it can be", async (t) => {
     const path = await tempFolder(t);
-    for (const wish of ["read", "cache"] as const) {
+    // To one that only reads, an empty folder is a store without blocks, and stays empty.
+    const reader = await openToRead({
+      path,
+      clock: systemClock,
+      log: createLineLog(),
+      wish: "read",
+    });
+    await reader.close();
+    assert.deepEqual(await readdir(path), []);
+    for (const wish of ["cache", "read"] as const) {
       const store = await openToRead({ path, clock: systemClock, log: createLineLog(), wish });
       cleanUp(t, () => store.close());
       await store.blocks.keep([makeBlock(1)]);

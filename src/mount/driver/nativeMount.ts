@@ -87,10 +87,13 @@ export function watchMount(parts: WatchedMount): DriverMount {
 
   const watchUntilGone = async (): Promise<void> => {
     while (await isMounted()) await nextLook();
-    // Unmounted lazily, files that are still open are served on. libfuse closes its device after the last of them.
-    while (parts.deviceFd !== undefined && (await isDeviceFd(parts.deviceFd)))
-      await after(DEVICE_CHECK_MS);
+    // No path leads to it any more, so none needs a new node.
     checking.abort();
+    // Unmounted lazily, files that are still open are served on. libfuse closes its device after the last of them.
+    while (parts.deviceFd !== undefined && (await isDeviceFd(parts.deviceFd))) {
+      if (files.openCount === 0) calls.stopServing();
+      await after(DEVICE_CHECK_MS);
+    }
     calls.abortAll();
     files.releaseAll();
     renamer.close();
@@ -121,6 +124,8 @@ export function watchMount(parts: WatchedMount): DriverMount {
       // The renaming process holds a folder of the mount open while it works.
       await Promise.race([detacher.idle(), after(MAX_IDLE_WAIT_MS)]);
       if (await isMounted()) await unmountPath(entry.mountpoint, { clock, lazy });
+      // What was not busy has no reader: what is still under way is the kernel's own read-ahead.
+      if (!lazy) calls.stopServing();
       lookNow();
       if (!lazy) await closed;
     },
