@@ -1,15 +1,15 @@
 #!/usr/bin/env node
+import { setTimeout as sleep } from "node:timers/promises";
 import { main } from "../dist/src/cli/main.js";
 
 const INTERRUPTED = 130;
 
 const status = await main(process.argv.slice(2));
 // A file call that hangs, on a pipe nobody writes to for one, would hold up the exit: its thread is waited for.
-if (
-  status === INTERRUPTED &&
-  process.getActiveResourcesInfo().some((name) => /^FSReq/.test(name))
-) {
-  process.kill(process.pid, "SIGTERM");
+const hasFileCalls = () => process.getActiveResourcesInfo().some((name) => /^FSReq/.test(name));
+for (let looks = 0; status === INTERRUPTED && hasFileCalls(); looks += 1) {
+  if (looks === 20) process.kill(process.pid, "SIGTERM");
+  await sleep(50);
 }
 // Not only `exitCode`: a stdin that nobody closes would keep the process.
 process.exit(status);
