@@ -1,9 +1,10 @@
 /** What psync needs of a machine, checked one thing at a time. Nothing is changed by a check. */
 import { constants } from "node:fs";
-import { access, readFile, stat, statfs } from "node:fs/promises";
+import { access, stat, statfs } from "node:fs/promises";
 import { delimiter, dirname, join } from "node:path";
 import { formatSize } from "../core/bytes.js";
 import { errorMessage, systemErrorCode } from "../core/errors.js";
+import { FUSE_CONFIG_PATH, userAllowOther } from "../mount/fuseConfig.js";
 
 export interface Check {
   /** What was looked at. */
@@ -81,13 +82,12 @@ export async function checkFusermount(isRoot = process.getuid?.() === 0): Promis
 export async function checkAllowOther(isRoot = process.getuid?.() === 0): Promise<Check> {
   const base = { name: "user_allow_other", neededBy: "mount --allow-other" };
   if (isRoot) return { ...base, status: "ok", found: "not needed by root" };
-  const config = await readFile("/etc/fuse.conf", "utf8").catch(() => "");
-  if (/^\s*user_allow_other\b/m.test(config)) return { ...base, status: "ok", found: "is set" };
+  if (await userAllowOther()) return { ...base, status: "ok", found: "is set" };
   return {
     ...base,
     status: "warn",
-    found: "is not set in /etc/fuse.conf",
-    mend: "echo user_allow_other | sudo tee -a /etc/fuse.conf",
+    found: `is not set in ${FUSE_CONFIG_PATH}`,
+    mend: `echo user_allow_other | sudo tee -a ${FUSE_CONFIG_PATH}`,
   };
 }
 

@@ -136,8 +136,7 @@ export function createFileSystem(
         const list = await lists.list(entry.sourcePath, entry.stats);
         const sizeBytes = await sizeOf(list, bounded);
         bounded.throwIfAborted();
-        lastHandle = (lastHandle % MAX_HANDLE) + 1;
-        while (openFiles.has(lastHandle)) lastHandle = (lastHandle % MAX_HANDLE) + 1;
+        lastHandle += 1;
         const attributes = attributesOf(path, entry, sizeBytes);
         const view = createView({ list, sizeBytes, source });
         openFiles.set(lastHandle, { path, view, attributes });
@@ -166,9 +165,6 @@ export function createFileSystem(
     }),
   };
 }
-
-/** A driver may hold handles in 31 bits. */
-const MAX_HANDLE = 2 ** 31 - 1;
 
 const PERMISSIONS: Readonly<Record<EntryKind, number>> = {
   file: 0o444,

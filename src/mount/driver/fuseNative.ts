@@ -2,13 +2,14 @@
  * The driver over fuse-native (libfuse 2). The only file that imports it, and only when something is mounted:
  * psync works without libfuse as long as it mounts nothing. What is odd here is explained in native-notes/fuse-native.md.
  */
-import { access, constants, readFile, realpath } from "node:fs/promises";
+import { access, constants, realpath } from "node:fs/promises";
 import { isMainThread } from "node:worker_threads";
 import type Fuse from "fuse-native";
 import type { Clock } from "../../core/clock.js";
 import { errorMessage, PsyncError } from "../../core/errors.js";
 import { LIMITS } from "../../core/limits.js";
 import type { Logger } from "../../core/log.js";
+import { FUSE_CONFIG_PATH, userAllowOther } from "../fuseConfig.js";
 import { deviceNumber, findMount, isPsyncMount, type MountEntry } from "../mountTable.js";
 import { unmountPath } from "../unmount.js";
 import { createCalls } from "./calls.js";
@@ -189,10 +190,9 @@ async function explain(
     });
   }
   if (options.allowOther && process.getuid?.() !== 0) {
-    const config = await readFile("/etc/fuse.conf", "utf8").catch(() => "");
-    if (!/^\s*user_allow_other\b/m.test(config)) {
+    if (!(await userAllowOther())) {
       return mountError(`${message}: allow_other is for root only here`, {
-        hint: "write user_allow_other into /etc/fuse.conf",
+        hint: `write user_allow_other into ${FUSE_CONFIG_PATH}`,
         cause: error,
       });
     }

@@ -37,7 +37,7 @@ export interface FileSystemStats {
 
 /** What `open` found. */
 export interface OpenedFile {
-  /** A positive integer that names the open file until it is released. */
+  /** Integer in 1..2^53−1 that names the open file, and no other before or after. A driver with fewer bits has its own. */
   readonly handle: number;
   /**
    * Changes exactly when the file's bytes change. A driver must never let two versions share the kernel's page cache.
