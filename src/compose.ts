@@ -55,8 +55,9 @@ export function createServers(parts: {
   readonly patienceMs?: number;
 }): ServerSet {
   const { servers, log, patienceMs = LIMITS.fetch.patienceMs } = parts;
+  const urls = servers.map(parseServerUrl);
   return createServerSet({
-    servers: servers.map(parseServerUrl),
+    servers: urls.map((url) => createHttpServer(url, { clock: systemClock, limits: LIMITS.fetch })),
     clock: systemClock,
     log,
     patienceMs,

@@ -1,5 +1,6 @@
 /** The ports where the pieces meet: who can give a block, who can hold one, who remembers a list's size. */
 import type { BlockHash } from "./hash.js";
+import type { Urgency } from "../core/urgency.js";
 import type { VerifiedBlock } from "./verify.js";
 
 export interface BlockRequest {
@@ -7,12 +8,17 @@ export interface BlockRequest {
   /** The most bytes the block can have; a source cuts off what is longer. 1 to 64 MiB. */
   readonly maxBytes: number;
   readonly signal: AbortSignal;
+  /** WAITED_FOR unless said otherwise. */
+  readonly urgency?: Urgency | undefined;
+  /** The psyncs that the request came through, as their servers name themselves; empty unless said otherwise. */
+  readonly via?: readonly string[] | undefined;
 }
 
 /** Anything that can give a block by its hash. */
 export interface BlockSource {
   /**
-   * @throws ERR_PSYNC_BLOCK_UNAVAILABLE no valid copy was to be had; `details` say who was asked and what each did
+   * @throws ERR_PSYNC_BLOCK_NOT_FOUND nobody has it; ERR_PSYNC_BLOCK_UNAVAILABLE no valid copy was to be had
+   *   this time. `details` say who was asked and what each did
    * @throws the signal's reason, soon after it is aborted
    */
   fetch(request: BlockRequest): Promise<VerifiedBlock>;
@@ -70,6 +76,38 @@ export interface BlockStore {
   cache(block: VerifiedBlock): Promise<void>;
 
   close(): Promise<void>;
+}
+
+/**
+ * What is remembered of a server over restarts, by its address without credentials. Averages are weighted to the
+ * recent past. All of it can be lost without harm.
+ */
+export interface ServerRecord {
+  /** From the request to the first byte of the answer; undefined: never measured. */
+  readonly firstByteMs: number | undefined;
+  /** Of one request's body, once it came. */
+  readonly bytesPerSecond: number | undefined;
+  /** Requests under way at once that served best; a fraction while it is being found. */
+  readonly requestLimit: number;
+  /** Of the recent requests, 0 to 1. */
+  readonly failedFraction: number;
+  readonly notFoundFraction: number;
+  /** Blocks it gave, and wrong ones, since it is known. */
+  readonly blockCount: number;
+  readonly lieCount: number;
+  /** The length of its last ban, and when it ends, in ms since 1970; 0: never banned. */
+  readonly banMs: number;
+  readonly banEndUnixMs: number;
+  /** When it answered last, or failed to; ms since 1970. */
+  readonly askedUnixMs: number;
+}
+
+/** Remembers servers. May forget at any time; several processes use one, and the last to write is believed. */
+export interface ServerMemory {
+  /** All that are known, by address without credentials. What is not a record is left out. */
+  load(): ReadonlyMap<string, ServerRecord>;
+  /** Notes records; they are written soon, together, and at the close of the store. */
+  save(records: ReadonlyMap<string, ServerRecord>): void;
 }
 
 /** Remembers sizes of plain lists that were learned from their last block. May forget at any time. */

@@ -47,7 +47,9 @@ export const ERROR_TABLE = {
   ERR_PSYNC_USAGE: meaning(2, "EINVAL", 400),
   ERR_PSYNC_BAD_HASHLIST: meaning(3, "EIO", 500),
   // No source had a valid copy; the message says what each did.
-  ERR_PSYNC_BLOCK_UNAVAILABLE: meaning(4, "EIO", 404, true),
+  ERR_PSYNC_BLOCK_UNAVAILABLE: meaning(4, "EIO", 503, true),
+  // Every source there is says that it has none.
+  ERR_PSYNC_BLOCK_NOT_FOUND: meaning(4, "EIO", 404, true),
   ERR_PSYNC_DEADLINE: meaning(4, "ETIMEDOUT", 504, true),
   // Bytes that are not what their name says.
   ERR_PSYNC_HASH_MISMATCH: meaning(5, "EIO", 500),
@@ -96,6 +98,14 @@ export class PsyncError extends Error {
 /** Whether a value is a PsyncError, of the given code where one is given. */
 export function isPsyncError(error: unknown, code?: ErrorCode): error is PsyncError {
   return error instanceof PsyncError && (code === undefined || error.code === code);
+}
+
+/** Whether a block was not to be had, for whatever reason: another time, or from others, it may be. */
+export function isBlockMissing(error: unknown): error is PsyncError {
+  return (
+    isPsyncError(error, "ERR_PSYNC_BLOCK_UNAVAILABLE") ||
+    isPsyncError(error, "ERR_PSYNC_BLOCK_NOT_FOUND")
+  );
 }
 
 /** The errno name of a failed system call ("ENOENT"), or undefined where it is not one. */

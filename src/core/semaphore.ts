@@ -1,29 +1,25 @@
 /**
  * Places that are taken and given back: bounds how much of something happens at once.
- * Waiters are served in the order they came; one that gives up leaves its place in the row.
+ * What somebody waits for goes first, and some places can be kept for it alone.
  */
-import { abortReason } from "./abort.js";
+import { createWaitQueue, type WaitOptions } from "./waitQueue.js";
 
 export interface Semaphore {
   /**
-   * Waits for the weight to be free, and takes it. A weight above the capacity is taken as the whole capacity.
+   * Waits for the weight to be free, and takes it. A weight above what there is is taken as all of it.
    *
    * @returns gives the places back; further calls do nothing
    * @throws the signal's reason, when it is aborted while waiting
    */
-  acquire(weight: number, signal: AbortSignal): Promise<() => void>;
+  acquire(weight: number, waiting: WaitOptions): Promise<() => void>;
   /** Runs work in one place. */
-  run<T>(weight: number, signal: AbortSignal, work: () => Promise<T>): Promise<T>;
+  run<T>(weight: number, waiting: WaitOptions, work: () => Promise<T>): Promise<T>;
 }
 
-interface Waiter {
-  readonly weight: number;
-  readonly grant: () => void;
-}
-
-export function createSemaphore(capacity: number): Semaphore {
+/** @param keptForWaiting places that work done ahead leaves free, fewer than the capacity */
+export function createSemaphore(capacity: number, keptForWaiting = 0): Semaphore {
   let free = capacity;
-  const waiters = new Set<Waiter>();
+  const queue = createWaitQueue();
 
   const releaseOf = (weight: number) => {
     let taken = true;
@@ -31,48 +27,24 @@ export function createSemaphore(capacity: number): Semaphore {
       if (!taken) return;
       taken = false;
       free += weight;
-      serveWaiters();
+      queue.wake();
     };
   };
 
-  const serveWaiters = (): void => {
-    for (const waiter of waiters) {
-      if (waiter.weight > free) return;
-      waiters.delete(waiter);
-      free -= waiter.weight;
-      waiter.grant();
-    }
-  };
-
-  const acquire = (wanted: number, signal: AbortSignal): Promise<() => void> =>
-    new Promise((resolve, reject) => {
-      if (signal.aborted) {
-        reject(abortReason(signal));
-        return;
-      }
-      const weight = Math.min(wanted, capacity);
-      const onAbort = (): void => {
-        waiters.delete(waiter);
-        reject(abortReason(signal));
-        // A heavy waiter that left may have held back lighter ones.
-        serveWaiters();
-      };
-      const waiter: Waiter = {
-        weight,
-        grant: () => {
-          signal.removeEventListener("abort", onAbort);
-          resolve(releaseOf(weight));
-        },
-      };
-      signal.addEventListener("abort", onAbort, { once: true });
-      waiters.add(waiter);
-      serveWaiters();
-    });
+  const acquire: Semaphore["acquire"] = (wanted, waiting) =>
+    queue.wait(() => {
+      const spared = waiting.urgency?.isWaitedFor === false ? keptForWaiting : 0;
+      const weight = Math.min(wanted, capacity - spared);
+      // A heavy one would wait for ever if lighter ones could pass it.
+      if (weight > free - spared) return { type: "hold" };
+      free -= weight;
+      return { type: "served", value: releaseOf(weight) };
+    }, waiting);
 
   return {
     acquire,
-    async run(weight, signal, work) {
-      const release = await acquire(weight, signal);
+    async run(weight, waiting, work) {
+      const release = await acquire(weight, waiting);
       try {
         return await work();
       } finally {

@@ -25,6 +25,7 @@ export interface BlockFetchContext {
 
 /** What a server did in this fetch, for the error's details. */
 interface Answer {
+  readonly judged: Judged;
   readonly line: string;
   readonly isTransient: boolean;
   readonly askedCount: number;
@@ -80,6 +81,7 @@ async function askRound(
     const judged = await ask(context, name, server, request);
     if (judged.type === "block") return judged.block;
     answers.set(name, {
+      judged,
       line: describe(judged, context, name, request),
       isTransient: judged.type === "failed" && judged.transient,
       askedCount: (answers.get(name)?.askedCount ?? 0) + 1,
@@ -195,9 +197,13 @@ function unavailable(
     const times = answer.askedCount > 1 ? ` (asked ${answer.askedCount} times)` : "";
     return `${server}: ${answer.line}${times}`;
   });
+  const isNowhere = [...servers.keys()].every((server) => {
+    const judged = answers.get(server)?.judged ?? health.standing({ server, hash, nowMs });
+    return judged.type === "notFound";
+  });
   const who = servers.size === 1 ? "1 server" : `${servers.size} servers`;
   return new PsyncError(
-    "ERR_PSYNC_BLOCK_UNAVAILABLE",
+    isNowhere ? "ERR_PSYNC_BLOCK_NOT_FOUND" : "ERR_PSYNC_BLOCK_UNAVAILABLE",
     `block ${hash} could not be had from ${who}`,
     { details },
   );

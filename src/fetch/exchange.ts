@@ -13,6 +13,7 @@ export interface ExchangeOptions {
   readonly maxBytes: number;
   readonly clock: Clock;
   readonly limits: LimitsOf<"fetch">;
+  readonly onReceived: (receivedBytes: number) => void;
   /** Called once, unless the exchange was abandoned before. */
   readonly onOutcome: (outcome: FetchOutcome) => void;
 }
@@ -58,6 +59,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (head.type === "body") {
       this.#body = head.body;
       this.#watchSpeed(head.body);
+      this.#options.onReceived(0);
       return;
     }
     this.#settle(head);
@@ -76,6 +78,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
       if (this.#passedOverBytes > this.#options.limits.passedOverBodyBytes) this.#hangUp();
     } else if (this.#body?.push(chunk) === false) {
       this.#fail("tooLong", `more than ${this.#options.maxBytes} bytes`);
+    } else if (this.#body) {
+      this.#options.onReceived(this.#body.receivedBytes());
     }
   }
 

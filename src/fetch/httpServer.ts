@@ -12,15 +12,19 @@ import { Exchange } from "./exchange.js";
 import type { FetchOutcome } from "./outcome.js";
 import type { ServerUrl } from "./serverUrl.js";
 
+/** What a request has brought so far: 0 at the head of an answer that may be the block, then more and more. */
+export type OnReceived = (receivedBytes: number) => void;
+
 export interface HttpServer {
-  readonly url: ServerUrl;
+  /** The address without credentials. */
+  readonly name: string;
   /**
    * Asks for a block; the bytes are not verified.
    *
    * @returns the bytes, that the server has none, or how it failed; a failure of the server is never thrown
    * @throws the signal's reason, as soon as it is aborted; the connection is closed
    */
-  fetchBytes(request: BlockRequest): Promise<FetchOutcome>;
+  fetchBytes(request: BlockRequest, onReceived?: OnReceived): Promise<FetchOutcome>;
   /** Closes every connection; what is under way fails. */
   close(): Promise<void>;
 }
@@ -49,7 +53,7 @@ export function createHttpServer(
     ...(authorization === undefined ? {} : { authorization }),
   };
 
-  const fetchBytes = ({ hash, maxBytes, signal }: BlockRequest): Promise<FetchOutcome> =>
+  const fetchBytes: HttpServer["fetchBytes"] = ({ hash, maxBytes, signal }, onReceived) =>
     new Promise((resolve, reject) => {
       if (signal.aborted) {
         reject(abortReason(signal));
@@ -69,6 +73,7 @@ export function createHttpServer(
         maxBytes,
         clock,
         limits,
+        onReceived: onReceived ?? (() => undefined),
         onOutcome: (outcome) => {
           leave();
           resolve(outcome);
@@ -80,7 +85,7 @@ export function createHttpServer(
     });
 
   return {
-    url,
+    name: url.display,
     fetchBytes,
     async close() {
       const destroyed = pool.destroy();

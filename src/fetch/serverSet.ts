@@ -10,9 +10,8 @@ import { PsyncError } from "../core/errors.js";
 import { LIMITS, type LimitsOf } from "../core/limits.js";
 import type { Logger } from "../core/log.js";
 import { fetchBlock, type BlockFetchContext } from "./blockFetch.js";
-import { createHttpServer, type HttpServer } from "./httpServer.js";
+import type { HttpServer } from "./httpServer.js";
 import { createServerHealth } from "./serverHealth.js";
-import type { ServerUrl } from "./serverUrl.js";
 
 export interface ServerStatus {
   /** The address without credentials. */
@@ -32,8 +31,8 @@ export interface ServerSet extends BlockSource {
 }
 
 export interface ServerSetOptions {
-  /** Whom to ask, the preferred first. One named twice counts once. */
-  readonly servers: readonly ServerUrl[];
+  /** Whom to ask, the preferred first. One named twice counts once. They are closed with the set. */
+  readonly servers: readonly HttpServer[];
   readonly clock: Clock;
   readonly log: Logger;
   /** How long one fetch waits for servers that could come back; 0: not at all. */
@@ -54,10 +53,8 @@ export function createServerSet(options: ServerSetOptions): ServerSet {
     ...(patienceMs === undefined ? {} : { patienceMs }),
   };
   const servers = new Map<string, HttpServer>();
-  for (const url of options.servers) {
-    if (!servers.has(url.display)) {
-      servers.set(url.display, createHttpServer(url, { clock, limits }));
-    }
+  for (const server of options.servers) {
+    if (!servers.has(server.name)) servers.set(server.name, server);
   }
   const health = createServerHealth(limits);
   const context: BlockFetchContext = { servers, health, clock, log, limits };
@@ -111,7 +108,7 @@ function closedError(): PsyncError {
 
 function noServers({ hash }: BlockRequest): PsyncError {
   return new PsyncError(
-    "ERR_PSYNC_BLOCK_UNAVAILABLE",
+    "ERR_PSYNC_BLOCK_NOT_FOUND",
     `block ${hash} is not here, and there is no server to ask`,
     { hint: "name one with --server URL or in PSYNC_SERVERS" },
   );

@@ -6,7 +6,7 @@ import { hash as digestOf } from "node:crypto";
 import type { BlockSource, SizeMemory } from "../block/ports.js";
 import { withDeadline } from "../core/abort.js";
 import type { Clock } from "../core/clock.js";
-import { errorMessage, isPsyncError, PsyncError } from "../core/errors.js";
+import { errorMessage, isBlockMissing, isPsyncError, PsyncError } from "../core/errors.js";
 import { LIMITS } from "../core/limits.js";
 import { oneLine, type Logger } from "../core/log.js";
 import type { Hashlist } from "../hashlist/hashlist.js";
@@ -195,7 +195,7 @@ function inodeOf(path: string): number {
 function isWorthLogging(error: unknown): boolean {
   // A missing name is an answer; a bad list was logged by whoever parsed it.
   return (
-    isPsyncError(error, "ERR_PSYNC_BLOCK_UNAVAILABLE") ||
+    isBlockMissing(error) ||
     isPsyncError(error, "ERR_PSYNC_DEADLINE") ||
     isPsyncError(error, "ERR_PSYNC_CORRUPT") ||
     !isPsyncError(error)

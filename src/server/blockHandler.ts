@@ -134,7 +134,7 @@ function takePlace(
 ): Promise<() => void> {
   const timeoutMs = limits.requestTimeoutMs;
   return withDeadline({ clock, timeoutMs, signal, onDeadline: busy }, async (ending) => {
-    const release = await places.acquire(1, ending);
+    const release = await places.acquire(1, { signal: ending });
     // Granted in the moment of the end: nobody else would give the place back.
     if (ending.aborted) release();
     return release;

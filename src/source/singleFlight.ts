@@ -6,7 +6,7 @@ import type { BlockRequest, BlockSource } from "../block/ports.js";
 import type { VerifiedBlock } from "../block/verify.js";
 import { abortReason, orAbort } from "../core/abort.js";
 import type { Clock } from "../core/clock.js";
-import { isPsyncError, PsyncError } from "../core/errors.js";
+import { isBlockMissing, PsyncError } from "../core/errors.js";
 
 interface Flight {
   readonly result: Promise<VerifiedBlock>;
@@ -48,7 +48,7 @@ export function withSingleFlight(
     flights.set(key, flight);
     result
       .catch((error: unknown) => {
-        if (failureMemoryMs > 0 && isPsyncError(error, "ERR_PSYNC_BLOCK_UNAVAILABLE")) {
+        if (failureMemoryMs > 0 && isBlockMissing(error)) {
           failures.delete(key);
           failures.set(key, { error, untilMs: clock.nowMs() + failureMemoryMs });
         }

@@ -4,7 +4,7 @@ import { PsyncError } from "../core/errors.js";
 
 const HINT = "fetch it with `psync get URL LIST`";
 
-/** Besides ERR_PSYNC_BLOCK_UNAVAILABLE it throws ERR_PSYNC_CORRUPT, where the only copy was bad. */
+/** Besides ERR_PSYNC_BLOCK_NOT_FOUND it throws ERR_PSYNC_CORRUPT, where the only copy was bad. */
 export function createStoreSource(store: BlockStore): BlockSource {
   return {
     async fetch({ hash, signal }) {
@@ -16,7 +16,7 @@ export function createStoreSource(store: BlockStore): BlockSource {
         const problem = `the store's copy of block ${hash} is damaged`;
         throw new PsyncError("ERR_PSYNC_CORRUPT", problem, { hint: HINT });
       }
-      throw new PsyncError("ERR_PSYNC_BLOCK_UNAVAILABLE", `block ${hash} is not in the store`, {
+      throw new PsyncError("ERR_PSYNC_BLOCK_NOT_FOUND", `block ${hash} is not in the store`, {
         hint: HINT,
       });
     },

@@ -55,14 +55,14 @@ export function createStoreThenFetch(options: StoreThenFetchOptions): StoreThenF
 
   return {
     async fetch(request) {
-      const { maxBytes, signal } = request;
+      const { maxBytes } = request;
       // Apart from what is fetched: servers that stall must not hold up blocks that are here.
-      const stored = await storeReads.run(maxBytes, signal, () => fromStore(request));
+      const stored = await storeReads.run(maxBytes, request, () => fromStore(request));
       if (stored) return stored;
-      const releaseBytes = await budget.acquire(maxBytes, signal);
+      const releaseBytes = await budget.acquire(maxBytes, request);
       let block: VerifiedBlock;
       try {
-        block = await places.run(1, signal, () => fetcher.fetch(request));
+        block = await places.run(1, request, () => fetcher.fetch(request));
       } catch (error) {
         releaseBytes();
         throw error;

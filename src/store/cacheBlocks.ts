@@ -88,7 +88,7 @@ export function createBlockCacher(
     index.noteUse(block.hash);
   };
 
-  return (block) => oneAtATime.run(1, signal, () => write(block));
+  return (block) => oneAtATime.run(1, { signal }, () => write(block));
 }
 
 async function diskState(path: string, quotaBytes: number): Promise<DiskState> {

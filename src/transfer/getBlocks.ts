@@ -3,7 +3,7 @@ import { setMaxListeners } from "node:events";
 import type { BlockHash } from "../block/hash.js";
 import type { BlockSource, BlockStore } from "../block/ports.js";
 import type { Clock } from "../core/clock.js";
-import { errorMessage, isPsyncError, PsyncError } from "../core/errors.js";
+import { errorMessage, isBlockMissing, isPsyncError, PsyncError } from "../core/errors.js";
 import { inParallel } from "../core/inParallel.js";
 import { LIMITS } from "../core/limits.js";
 import { createSemaphore } from "../core/semaphore.js";
@@ -111,7 +111,7 @@ export async function getBlocks(
     const { list, listName, blockIndex } = wanted;
     const hash = list.hashAt(blockIndex);
     const maxBytes = list.blockSizeBytes;
-    await budget.run(maxBytes, stop, async () => {
+    await budget.run(maxBytes, { signal: stop }, async () => {
       const startMs = clock.nowMs();
       try {
         const block = await source.fetch({ hash, maxBytes, signal: stop });
@@ -120,7 +120,7 @@ export async function getBlocks(
         totals.fetchedCount += 1;
         totals.fetchedBytes += block.bytes.length;
       } catch (error) {
-        if (!isPsyncError(error, "ERR_PSYNC_BLOCK_UNAVAILABLE")) throw error;
+        if (!isBlockMissing(error)) throw error;
         if (clock.nowMs() - startMs >= SLOW_FAILURE_MS) slowFailuresInRow += 1;
         totals.failures.push({ listName, blockIndex, hash, error });
       }

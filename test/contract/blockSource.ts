@@ -4,7 +4,7 @@ import { after, before, describe, it } from "node:test";
 import type { BlockHash } from "../../src/block/hash.js";
 import type { BlockSource } from "../../src/block/ports.js";
 import type { VerifiedBlock } from "../../src/block/verify.js";
-import { isPsyncError } from "../../src/core/errors.js";
+import { isBlockMissing } from "../../src/core/errors.js";
 import { seededBlock } from "../support/blocks.js";
 
 export interface BlockSourceHarness {
@@ -47,7 +47,7 @@ export function describeBlockSource({ name, create, canStall }: BlockSourceContr
 
     const fetch = (hash: BlockHash, signal = new AbortController().signal) =>
       harness.source.fetch({ hash, maxBytes, signal });
-    const isUnavailable = (error: unknown) => isPsyncError(error, "ERR_PSYNC_BLOCK_UNAVAILABLE");
+    const isUnavailable = (error: unknown) => isBlockMissing(error);
 
     it("gives a block of exactly the most bytes, under its name", async () => {
       const block = await fetch(whole.hash);

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { systemClock } from "../../src/core/clock.js";
-import { isPsyncError } from "../../src/core/errors.js";
+import { isBlockMissing } from "../../src/core/errors.js";
 import { silentLogger } from "../../src/core/log.js";
 import { createServerSet } from "../../src/fetch/serverSet.js";
-import { parseServerUrl } from "../../src/fetch/serverUrl.js";
+import { httpServers } from "../support/httpServers.js";
 import { seededBlock } from "../support/blocks.js";
 import { startFaultyServer } from "../support/faultyServer.js";
 import { hasNginx, startNginx } from "../support/nginx.js";
@@ -23,7 +23,7 @@ describe("nginx over a plain folder of blocks", { skip }, () => {
   it("is a server like any other", async () => {
     const nginx = await startNginx([...blocks, whole]);
     const liar = await startFaultyServer({ blocks, seed: 1, fault: "flippedBit" });
-    const servers = [liar.url, nginx.url].map(parseServerUrl);
+    const servers = httpServers([liar.url, nginx.url]);
     const set = createServerSet({ servers, clock: systemClock, log: silentLogger });
     try {
       for (const { hash, bytes } of [...blocks, whole]) {
@@ -33,9 +33,7 @@ describe("nginx over a plain folder of blocks", { skip }, () => {
       assert.equal(liar.requestCount(), 1);
       await assert.rejects(
         set.fetch({ hash: unknown.hash, maxBytes, signal }),
-        (error) =>
-          isPsyncError(error, "ERR_PSYNC_BLOCK_UNAVAILABLE") &&
-          error.details.includes(`${nginx.url}: 404`),
+        (error) => isBlockMissing(error) && error.details.includes(`${nginx.url}: 404`),
       );
       const answer = await ask(`${nginx.url}/${whole.hash}`, { headers: { range: "bytes=0-9" } });
       assert.equal(answer.status, 206);

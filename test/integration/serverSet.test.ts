@@ -3,11 +3,11 @@ import { after, describe, it } from "node:test";
 import type { BlockHash } from "../../src/block/hash.js";
 import type { VerifiedBlock } from "../../src/block/verify.js";
 import { systemClock } from "../../src/core/clock.js";
-import { isPsyncError, type PsyncError } from "../../src/core/errors.js";
+import { isBlockMissing, isPsyncError, type PsyncError } from "../../src/core/errors.js";
 import type { LimitsOf } from "../../src/core/limits.js";
 import { createLogger, silentLogger, type Logger } from "../../src/core/log.js";
 import { createServerSet, type ServerSet } from "../../src/fetch/serverSet.js";
-import { parseServerUrl } from "../../src/fetch/serverUrl.js";
+import { httpServers } from "../support/httpServers.js";
 import { seededBlock } from "../support/blocks.js";
 import {
   HARMLESS,
@@ -56,8 +56,13 @@ async function using(work: (keep: <T extends Closable>(opened: T) => T) => Promi
 }
 
 function setOf(urls: readonly string[], limits = {}, log: Logger = silentLogger): ServerSet {
-  const servers = urls.map(parseServerUrl);
-  return createServerSet({ servers, clock: systemClock, log, limits: { ...QUICK, ...limits } });
+  const inUse = { ...QUICK, ...limits };
+  return createServerSet({
+    servers: httpServers(urls, inUse),
+    clock: systemClock,
+    log,
+    limits: inUse,
+  });
 }
 
 function fetchFrom(
@@ -73,7 +78,7 @@ async function failureOf(fetching: Promise<unknown>): Promise<PsyncError> {
     () => undefined,
     (reason: unknown) => reason,
   );
-  if (!isPsyncError(error, "ERR_PSYNC_BLOCK_UNAVAILABLE")) {
+  if (!isBlockMissing(error)) {
     assert.fail(`not a typed error: ${String(error)}`);
   }
   return error;

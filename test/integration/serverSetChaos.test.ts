@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
 import { systemClock } from "../../src/core/clock.js";
-import { isPsyncError } from "../../src/core/errors.js";
+import { isBlockMissing } from "../../src/core/errors.js";
 import { silentLogger } from "../../src/core/log.js";
 import { createServerSet } from "../../src/fetch/serverSet.js";
-import { parseServerUrl } from "../../src/fetch/serverUrl.js";
+import { httpServers } from "../support/httpServers.js";
 import { createDice, seededBlock } from "../support/blocks.js";
 import { FAULTS, namesOf, type FaultName } from "../support/faults.js";
 import { startFaultyServer } from "../support/faultyServer.js";
@@ -23,24 +23,28 @@ it(`every fetch ends in the right bytes, a typed error or its abort (seed ${seed
   const servers = await Promise.all(
     [1, 2, 3].map((nth) => startFaultyServer({ blocks, seed: `${seed} ${nth}`, fault })),
   );
+  const limits = {
+    headersTimeoutMs: 50,
+    slowWindowMs: 50,
+    passedOverBodyMs: 50,
+    patienceMs: 200,
+    roundPauseMs: 10,
+    maxRoundPauseMs: 20,
+    restMs: 20,
+    maxRestMs: 100,
+    banMs: 5,
+    maxBanMs: 20,
+    notFoundMemoryMs: 50,
+    connectionsPerServer: 4,
+  };
   const set = createServerSet({
-    servers: servers.map(({ url }) => parseServerUrl(url)),
+    servers: httpServers(
+      servers.map(({ url }) => url),
+      limits,
+    ),
     clock: systemClock,
     log: silentLogger,
-    limits: {
-      headersTimeoutMs: 50,
-      slowWindowMs: 50,
-      passedOverBodyMs: 50,
-      patienceMs: 200,
-      roundPauseMs: 10,
-      maxRoundPauseMs: 20,
-      restMs: 20,
-      maxRestMs: 100,
-      banMs: 5,
-      maxBanMs: 20,
-      notFoundMemoryMs: 50,
-      connectionsPerServer: 4,
-    },
+    limits,
   });
   let rightCount = 0;
   const aborted = new Error("aborted by the test");
@@ -59,7 +63,7 @@ it(`every fetch ends in the right bytes, a typed error or its abort (seed ${seed
       assert.ok(Buffer.from(block.bytes).equals(got.bytes));
       rightCount += 1;
     } catch (error) {
-      const isTyped = isPsyncError(error, "ERR_PSYNC_BLOCK_UNAVAILABLE");
+      const isTyped = isBlockMissing(error);
       if (!isTyped && error !== aborted) throw error;
     } finally {
       cancel();

@@ -1,7 +1,7 @@
 import { systemClock } from "../../src/core/clock.js";
 import { silentLogger } from "../../src/core/log.js";
 import { createServerSet } from "../../src/fetch/serverSet.js";
-import { parseServerUrl } from "../../src/fetch/serverUrl.js";
+import { httpServers } from "../support/httpServers.js";
 import { describeBlockSource } from "../contract/blockSource.js";
 import { seededBlock } from "../support/blocks.js";
 import { startFaultyServer } from "../support/faultyServer.js";
@@ -16,7 +16,7 @@ describeBlockSource({
       fault: (hash) => (stalled.some((other) => other === hash) ? "stalledBeforeHeaders" : "none"),
     });
     const source = createServerSet({
-      servers: [parseServerUrl(server.url)],
+      servers: httpServers([server.url]),
       clock: systemClock,
       log: silentLogger,
     });

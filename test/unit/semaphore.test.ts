@@ -2,7 +2,7 @@ import { strict as assert } from "node:assert";
 import { describe, it } from "node:test";
 import { createSemaphore } from "../../src/core/semaphore.js";
 
-const NEVER = new AbortController().signal;
+const NEVER = { signal: new AbortController().signal };
 
 async function isGranted(acquiring: Promise<unknown>): Promise<boolean> {
   const pending = Symbol("pending");
@@ -38,7 +38,7 @@ describe("semaphore", () => {
     const semaphore = createSemaphore(2);
     await semaphore.acquire(1, NEVER);
     const controller = new AbortController();
-    const heavy = semaphore.acquire(2, controller.signal);
+    const heavy = semaphore.acquire(2, controller);
     const light = semaphore.acquire(1, NEVER);
     assert.equal(await isGranted(light), false);
     controller.abort(new Error("gave up"));

@@ -1,0 +1,17 @@
+/** Servers by their addresses, as a command makes them. */
+import { systemClock } from "../../src/core/clock.js";
+import { LIMITS, type LimitsOf } from "../../src/core/limits.js";
+import { createHttpServer, type HttpServer } from "../../src/fetch/httpServer.js";
+import { parseServerUrl } from "../../src/fetch/serverUrl.js";
+
+export function httpServers(
+  urls: readonly string[],
+  limits: Partial<LimitsOf<"fetch">> = {},
+): HttpServer[] {
+  return urls.map((url) =>
+    createHttpServer(parseServerUrl(url), {
+      clock: systemClock,
+      limits: { ...LIMITS.fetch, ...limits },
+    }),
+  );
+}
