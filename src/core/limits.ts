@@ -48,11 +48,31 @@ export const LIMITS = {
     patienceMs: 15_000,
     /** The same for `get`, which no reader waits for: long enough for a server to be started again. */
     getPatienceMs: 60_000,
-    /** Pause before the second round; doubles up to the maximum. */
+    /** Pause before a server that failed is asked for the same block again; doubles up to the maximum. */
     roundPauseMs: 200,
     maxRoundPauseMs: 2_000,
     /** Connections to one server; as many as there can be blocks in flight. */
-    connectionsPerServer: 16,
+    connectionsPerServer: 32,
+    /** Requests at once to a server of which nothing is known: what is lost if it is a bad one. */
+    newcomerRequests: 2,
+    /** Where the search for a server's own limit begins, once it has given a block. */
+    firstRequestLimit: 4,
+    /** One of so many requests may try a server that is new, or was not asked for this long. */
+    tryEveryRequests: 8,
+    tryAfterMs: 60_000,
+    /** A server of which little is known is late after this, and none is late sooner than the floor. */
+    raceFirstMs: 1_000,
+    raceFloorMs: 100,
+    /** What races may cost: a part of what was of use, and so many blocks at the start. */
+    raceExtraFraction: 0.05,
+    raceAllowanceBlocks: 2,
+    /** How often a request that is late is looked at again. */
+    raceLookMs: 500,
+    /** A late request that will need this much longer is given up for another server, once it had this long. */
+    hopelessAfterMs: 2_000,
+    hopelessMs: 10_000,
+    /** What is known of servers is noted for the next start at most this often. */
+    recordSaveMs: 5_000,
   },
   read: {
     /** One read of a mounted file. */

@@ -25,7 +25,7 @@ export interface WaitQueue {
    */
   wait<T>(turn: () => Turn<T>, options: WaitOptions): Promise<T>;
   /** Lets everybody try, in order: something was given back. */
-  wake(): void;
+  readonly wake: () => void;
 }
 
 interface Waiter {

@@ -1,210 +1,270 @@
 /**
- * The fetch of one block: asks one server after the other, verifies what comes, and goes round again
- * while a server could come back. It opens no connections and has no opinion of servers; both arrive as arguments.
+ * The fetch of one block: asks the best server, races or replaces one that is late, verifies what comes, and asks
+ * again while a server could come back. It opens no connections and decides nothing that another fetch needs to know:
+ * whom to ask is in the book, when to race in the rules, and what a race may cost in the budget.
  */
+import type { BlockHash } from "../block/hash.js";
 import type { BlockRequest } from "../block/ports.js";
-import { verifyBlock, type VerifiedBlock } from "../block/verify.js";
-import { pause } from "../core/abort.js";
+import type { VerifiedBlock } from "../block/verify.js";
+import { abortReason } from "../core/abort.js";
+import { createBell } from "../core/bell.js";
 import type { Clock } from "../core/clock.js";
-import { isPsyncError, PsyncError } from "../core/errors.js";
 import type { LimitsOf } from "../core/limits.js";
 import type { Logger } from "../core/log.js";
-import { formatDuration } from "./duration.js";
+import { WAITED_FOR } from "../core/urgency.js";
+import type { WaitQueue } from "../core/waitQueue.js";
+import { startAttempt, type Attempt } from "./attempt.js";
+import { createFetchStory, type FetchStory } from "./fetchStory.js";
 import type { HttpServer } from "./httpServer.js";
-import { failed, type FetchFailure } from "./outcome.js";
-import type { HealthChange, ServerHealth, Standing, Verdict } from "./serverHealth.js";
+import { failed } from "./outcome.js";
+import type { RaceBudget } from "./raceBudget.js";
+import { raceStep } from "./raceRules.js";
+import type { BookQuery, ServerBook } from "./serverBook.js";
 
 export interface BlockFetchContext {
   /** By name, in configured order. */
   readonly servers: ReadonlyMap<string, HttpServer>;
-  readonly health: ServerHealth;
+  readonly book: ServerBook;
+  /** Fetches that wait for a server to have a place, or to come back. */
+  readonly queue: WaitQueue;
+  readonly budget: RaceBudget;
   readonly clock: Clock;
   readonly log: Logger;
   readonly limits: LimitsOf<"fetch">;
+  /** Is told of every fetch what each server did, a line each. */
+  readonly explain: (hash: BlockHash, lines: readonly string[]) => void;
 }
-
-/** What a server did in this fetch, for the error's details. */
-interface Answer {
-  readonly judged: Judged;
-  readonly line: string;
-  readonly isTransient: boolean;
-  readonly askedCount: number;
-}
-
-/** What came of one request: the block, or why there is none. */
-type Judged =
-  | { readonly type: "block"; readonly block: VerifiedBlock }
-  | { readonly type: "notFound" }
-  | { readonly type: "lied" }
-  | FetchFailure;
 
 /**
- * Fetches one block. No round begins after `patienceMs`, so it takes at most that and one round more;
- * whoever needs it to end sooner aborts the signal.
+ * Fetches one block. Somebody who waits is patient with servers that failed or rest, for `patienceMs`; work done ahead
+ * asks only those that are well. Whoever needs it to end sooner aborts the signal.
  *
- * @throws ERR_PSYNC_BLOCK_UNAVAILABLE every server was asked, and those that could come back were waited for
+ * @throws ERR_PSYNC_BLOCK_NOT_FOUND every server says it has none; ERR_PSYNC_BLOCK_UNAVAILABLE every server was asked,
+ *   and those that could come back were waited for
  * @throws the request's signal's reason
- * Cost: one download where the first server is honest; each other one costs at most one `maxBytes` a round.
+ * Cost: one download where servers are honest and quick; at most two at a time.
  */
 export async function fetchBlock(
   context: BlockFetchContext,
   request: BlockRequest,
 ): Promise<VerifiedBlock> {
-  const { clock, limits } = context;
-  const answers = new Map<string, Answer>();
-  const patienceEndMs = clock.nowMs() + limits.patienceMs;
-  let pauseMs = limits.roundPauseMs;
-  for (;;) {
-    const block = await askRound(context, request, answers);
-    if (block) return block;
-    const isWorthAnotherRound = nextCandidates(context, request, answers).length > 0;
-    if (!isWorthAnotherRound || clock.nowMs() + pauseMs >= patienceEndMs) {
-      throw unavailable(context, request, answers);
-    }
-    await pause(clock, pauseMs, request.signal);
-    pauseMs = Math.min(pauseMs * 2, limits.maxRoundPauseMs);
-  }
-}
-
-/** Asks every server that may have the block once, in the order that is best at each step. */
-async function askRound(
-  context: BlockFetchContext,
-  request: BlockRequest,
-  answers: Map<string, Answer>,
-): Promise<VerifiedBlock | undefined> {
-  const asked = new Set<string>();
-  for (;;) {
-    const name = nextCandidates(context, request, answers).find((other) => !asked.has(other));
-    const server = name === undefined ? undefined : context.servers.get(name);
-    if (name === undefined || server === undefined) return undefined;
-    asked.add(name);
-    const judged = await ask(context, name, server, request);
-    if (judged.type === "block") return judged.block;
-    answers.set(name, {
-      judged,
-      line: describe(judged, context, name, request),
-      isTransient: judged.type === "failed" && judged.transient,
-      askedCount: (answers.get(name)?.askedCount ?? 0) + 1,
-    });
-  }
-}
-
-/** Who may still be asked in this fetch: a definite answer is not asked for twice. */
-function nextCandidates(
-  { servers, health, clock }: BlockFetchContext,
-  { hash }: BlockRequest,
-  answers: ReadonlyMap<string, Answer>,
-): string[] {
-  return health
-    .candidates({ hash, nowMs: clock.nowMs(), servers: [...servers.keys()] })
-    .filter((name) => answers.get(name)?.isTransient !== false);
-}
-
-async function ask(
-  { health, clock, log }: BlockFetchContext,
-  name: string,
-  server: HttpServer,
-  request: BlockRequest,
-): Promise<Judged> {
-  const { hash } = request;
-  let verdict: Verdict = "abandoned";
-  health.begin(name);
+  const fetch = new BlockFetch(context, request);
   try {
-    const judged = await judge(server, request);
-    verdict = VERDICT_OF[judged.type];
-    if (judged.type === "lied") log.warn(`${name} gave wrong bytes for block ${hash}`);
-    if (judged.type === "failed") log.debug(`${name}: ${judged.reason} (block ${hash})`);
-    return judged;
+    return await fetch.run();
   } finally {
-    const change = health.end({ server: name, hash, nowMs: clock.nowMs() }, verdict);
-    if (change) logChange(log, name, change);
+    fetch.end();
   }
 }
 
-const VERDICT_OF = { block: "ok", notFound: "notFound", lied: "lied", failed: "failed" } as const;
+class BlockFetch {
+  readonly #context: BlockFetchContext;
+  readonly #request: BlockRequest;
+  readonly #urgency;
+  readonly #story: FetchStory;
+  readonly #bell;
+  readonly #stopListening: () => void;
+  /** In the order they were asked: at most two. */
+  #running: Attempt[] = [];
+  #waitedSinceMs: number;
+  #maySecond = true;
+  /** Called with what the race did cost, where its bytes were set aside. */
+  #pay: ((spentBytes: number) => void) | undefined;
 
-async function judge(server: HttpServer, request: BlockRequest): Promise<Judged> {
-  const outcome = await server.fetchBytes(request);
-  if (outcome.type !== "bytes") return outcome;
-  try {
-    return { type: "block", block: verifyBlock(request.hash, outcome.bytes) };
-  } catch (error) {
-    if (!isPsyncError(error, "ERR_PSYNC_HASH_MISMATCH")) throw error;
-    if (outcome.endMarked) return { type: "lied" };
-    // A connection that broke looks like this too, and that is not the server's lie.
-    return failed("truncated", "wrong hash, in an answer that may have been cut short");
+  constructor(context: BlockFetchContext, request: BlockRequest) {
+    const { clock } = context;
+    this.#context = context;
+    this.#request = request;
+    this.#urgency = request.urgency ?? WAITED_FOR;
+    this.#waitedSinceMs = clock.nowMs();
+    this.#bell = createBell(clock);
+    this.#story = createFetchStory(context, request);
+    const stopListening = this.#urgency.onPromoted(() => {
+      this.#waitedSinceMs = clock.nowMs();
+      this.#bell.ring();
+    });
+    const onAbort = (): void => {
+      this.#bell.ring();
+    };
+    request.signal.addEventListener("abort", onAbort, { once: true });
+    this.#stopListening = () => {
+      stopListening();
+      request.signal.removeEventListener("abort", onAbort);
+    };
   }
-}
 
-function logChange(log: Logger, name: string, change: HealthChange): void {
-  switch (change.type) {
-    case "rests":
-      log.warn(`${name} failed several times in a row: asked last for ${show(change)}`);
-      return;
-    case "recovered":
-      log.info(`${name} answers again`);
-      return;
-    case "banned":
-      log.warn(`${name} is banned for ${show(change)}`);
-  }
-}
-
-function show({ forMs }: { readonly forMs: number }): string {
-  return formatDuration(forMs);
-}
-
-function describe(
-  judged: Exclude<Judged, { type: "block" }>,
-  { health, clock }: BlockFetchContext,
-  server: string,
-  { hash }: BlockRequest,
-): string {
-  switch (judged.type) {
-    case "notFound":
-      return "404";
-    case "failed":
-      return judged.reason;
-    case "lied": {
-      const standing = health.standing({ server, hash, nowMs: clock.nowMs() });
-      return standing.type === "banned" ? `wrong hash, banned ${show(standing)}` : "wrong hash";
+  async run(): Promise<VerifiedBlock> {
+    const { signal } = this.#request;
+    for (;;) {
+      if (signal.aborted) throw abortReason(signal);
+      for (const attempt of this.#running.filter(({ result }) => result !== undefined)) {
+        const block = this.#settle(attempt);
+        if (block) return block;
+      }
+      if (this.#running.length === 0) {
+        const server = await this.#nextServer();
+        if (server === undefined) throw this.#story.unavailable();
+        this.#ask(server);
+      }
+      await this.#bell.wait(this.#step());
     }
   }
-}
 
-function describeNotAsked(standing: Standing): string {
-  switch (standing.type) {
-    case "banned":
-      return `not asked: banned for ${show(standing)} more, it gave wrong bytes`;
-    case "wrongBlock":
-      return "not asked: it gave wrong bytes for this block before";
-    case "notFound":
-      return `404 a moment ago, asked again in ${show(standing)}`;
-    case "resting":
-    case "ready":
-      return "not asked";
+  /** Cuts off what is still under way. */
+  end(): void {
+    this.#stopListening();
+    for (const attempt of this.#running) this.#cut(attempt, "abandoned");
+    this.#payFor(0);
   }
-}
 
-function unavailable(
-  { servers, health, clock }: BlockFetchContext,
-  { hash }: BlockRequest,
-  answers: ReadonlyMap<string, Answer>,
-): PsyncError {
-  const nowMs = clock.nowMs();
-  const details = [...servers.keys()].map((server) => {
-    const answer = answers.get(server);
-    if (!answer) return `${server}: ${describeNotAsked(health.standing({ server, hash, nowMs }))}`;
-    const times = answer.askedCount > 1 ? ` (asked ${answer.askedCount} times)` : "";
-    return `${server}: ${answer.line}${times}`;
-  });
-  const isNowhere = [...servers.keys()].every((server) => {
-    const judged = answers.get(server)?.judged ?? health.standing({ server, hash, nowMs });
-    return judged.type === "notFound";
-  });
-  const who = servers.size === 1 ? "1 server" : `${servers.size} servers`;
-  return new PsyncError(
-    isNowhere ? "ERR_PSYNC_BLOCK_NOT_FOUND" : "ERR_PSYNC_BLOCK_UNAVAILABLE",
-    `block ${hash} could not be had from ${who}`,
-    { details },
-  );
+  /** Waits for the best server to have a place; undefined: nobody is left to ask. */
+  async #nextServer(): Promise<string | undefined> {
+    const { book, queue, clock } = this.#context;
+    let cancelTimer = (): void => undefined;
+    try {
+      return await queue.wait<string | undefined>(() => {
+        cancelTimer();
+        const choice = book.choose(this.#query());
+        if (choice.type === "nobody") return { type: "served", value: undefined };
+        if (choice.type === "ask") {
+          // In the same turn, so that the next in the queue sees it.
+          book.begin(choice.server, clock.nowMs());
+          return { type: "served", value: choice.server };
+        }
+        const delayMs = choice.untilMs - clock.nowMs();
+        if (delayMs < Infinity) cancelTimer = clock.after(delayMs, queue.wake);
+        return { type: "next" };
+      }, this.#request);
+    } finally {
+      cancelTimer();
+    }
+  }
+
+  #query(isWaitedFor = this.#urgency.isWaitedFor): BookQuery {
+    const { hash, maxBytes } = this.#request;
+    const { clock, limits } = this.#context;
+    const notBeforeMs = new Map(this.#story.notBeforeMs());
+    for (const { server } of this.#running) notBeforeMs.set(server, Infinity);
+    const giveUpAtMs = this.#waitedSinceMs + limits.patienceMs;
+    return { hash, maxBytes, nowMs: clock.nowMs(), isWaitedFor, giveUpAtMs, notBeforeMs };
+  }
+
+  /** Asks a server that the book knows is asked. */
+  #ask(name: string): Attempt {
+    const { servers, clock, book } = this.#context;
+    const server = servers.get(name);
+    if (!server) throw new Error(`no such server: ${name}`);
+    const nowMs = clock.nowMs();
+    const lateAtMs = nowMs + book.lateAfterMs(name, this.#query());
+    const attempt = startAttempt(server, this.#request, {
+      clock,
+      lateAtMs,
+      onChange: this.#bell.ring,
+    });
+    this.#running.push(attempt);
+    return attempt;
+  }
+
+  /** Does what the rules say about those that are late. @returns when to look again */
+  #step(): number {
+    const { clock, limits, budget } = this.#context;
+    const { maxBytes } = this.#request;
+    let maySecond = this.#maySecond;
+    for (;;) {
+      const step = raceStep(
+        {
+          running: this.#running,
+          nowMs: clock.nowMs(),
+          isWaitedFor: this.#urgency.isWaitedFor,
+          maxBytes,
+          maySecond,
+          canPay: budget.canReserve(maxBytes),
+          isPaidFor: this.#pay !== undefined,
+        },
+        limits,
+      );
+      switch (step.type) {
+        case "wait":
+          return step.untilMs;
+        case "lost":
+          this.#cut(step.loser, "lost");
+          break;
+        case "second":
+          maySecond = false;
+          if (this.#askSecond()) this.#maySecond = false;
+          break;
+        case "hopeless":
+          if (!this.#replace(step.slow)) return clock.nowMs() + limits.raceLookMs;
+      }
+    }
+  }
+
+  /** @returns whether there was another server to ask */
+  #askSecond(): boolean {
+    const { book, clock, budget } = this.#context;
+    const { maxBytes } = this.#request;
+    const choice = book.choose(this.#query(false));
+    if (choice.type !== "ask") return false;
+    book.begin(choice.server, clock.nowMs());
+    this.#pay = budget.reserve(maxBytes);
+    this.#ask(choice.server);
+    return true;
+  }
+
+  /** Gives up a request that would take far too long, if another server can be expected to be quicker. */
+  #replace(slow: Attempt): boolean {
+    const { book, clock, limits } = this.#context;
+    const choice = book.choose(this.#query(false));
+    if (choice.type !== "ask") return false;
+    const expectedMs = book.expectedMs(choice.server, this.#request.maxBytes) ?? 0;
+    if (expectedMs > limits.hopelessMs / 2) return false;
+    book.begin(choice.server, clock.nowMs());
+    this.#cut(slow, "dropped");
+    this.#ask(choice.server);
+    return true;
+  }
+
+  /** Takes the result of an attempt that ended. @returns the block, where it has it */
+  #settle(attempt: Attempt): VerifiedBlock | undefined {
+    const { budget } = this.#context;
+    const { result } = attempt;
+    if (result === undefined) return undefined;
+    this.#remove(attempt);
+    if (result.type === "threw") {
+      this.#note(attempt, "abandoned");
+      throw result.error;
+    }
+    this.#note(attempt, result);
+    if (result.type !== "block") return undefined;
+    budget.noteUseful(result.block.bytes.length);
+    for (const loser of this.#running) this.#cut(loser, "lost");
+    this.#story.tell();
+    return result.block;
+  }
+
+  #cut(attempt: Attempt, why: "lost" | "dropped" | "abandoned"): void {
+    this.#remove(attempt);
+    attempt.cut();
+    if (why === "lost") this.#payFor(attempt.receivedBytes);
+    if (why === "dropped") {
+      this.#context.budget.noteWasted(attempt.receivedBytes);
+      this.#note(attempt, failed("slow", `given up: only ${attempt.receivedBytes} bytes came`));
+    } else {
+      this.#note(attempt, why);
+    }
+  }
+
+  #note(attempt: Attempt, end: Parameters<FetchStory["note"]>[1]): void {
+    this.#story.note(attempt, end);
+    this.#context.queue.wake();
+  }
+
+  #remove(attempt: Attempt): void {
+    this.#running = this.#running.filter((other) => other !== attempt);
+  }
+
+  #payFor(spentBytes: number): void {
+    if (this.#pay) this.#pay(spentBytes);
+    else this.#context.budget.noteWasted(spentBytes);
+    this.#pay = undefined;
+  }
 }

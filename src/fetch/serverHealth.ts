@@ -1,5 +1,5 @@
 /**
- * What is thought of each server, and whom to ask next: the policy of rests, bans and remembered 404s.
+ * Whether a server may be asked: the policy of rests, bans and remembered 404s.
  * Pure: no sockets, and the time is passed in. Servers are known by name alone.
  *
  * A server that fails some times in a row rests; after that one probe decides. One that gives wrong bytes
@@ -9,7 +9,7 @@ import type { BlockHash } from "../block/hash.js";
 import type { LimitsOf } from "../core/limits.js";
 import { createExpiringSet } from "./expiringSet.js";
 
-/** How a request ended. `abandoned`: nothing was learned, since the caller went away. */
+/** How a request ended. `abandoned`: the server has no part in it, since nobody wanted the block any more. */
 export type Verdict = "ok" | "notFound" | "failed" | "lied" | "abandoned";
 
 /** Whether a server is asked for anything now. */
@@ -30,6 +30,12 @@ export type HealthChange =
   | { readonly type: "recovered" }
   | { readonly type: "banned"; readonly forMs: number };
 
+/** How long a server was banned for at last, 0: never; and when that ends, on the clock in use. */
+export interface Ban {
+  readonly banMs: number;
+  readonly endMs: number;
+}
+
 export interface Instant {
   readonly server: string;
   readonly hash: BlockHash;
@@ -37,22 +43,20 @@ export interface Instant {
 }
 
 export interface ServerHealth {
-  /**
-   * Whom to ask, in order: ready servers first, fewest requests under way first, ties as configured;
-   * then, as the last resort, the resting ones. Banned servers and known 404s are left out.
-   */
-  candidates(query: {
-    readonly hash: BlockHash;
-    readonly nowMs: number;
-    readonly servers: readonly string[];
-  }): string[];
   standing(at: Instant): Standing;
   serverStanding(server: string, nowMs: number): ServerStanding;
+  /**
+   * From when on a resting server may be asked by somebody who waits and has nobody else. It is later with each
+   * failure, for all blocks together, so that many who wait do not hammer a server that is down.
+   */
+  probeAtMs(server: string): number;
   /** A request to the server begins; each must be ended once. */
   begin(server: string): void;
   end(at: Instant, verdict: Verdict): HealthChange | undefined;
   underWay(server: string): number;
   failuresInRow(server: string): number;
+  /** The last ban, ended or not, for the record. */
+  lastBan(server: string): Ban;
 }
 
 interface ServerRecord {
@@ -60,11 +64,17 @@ interface ServerRecord {
   failuresInRow: number;
   restMs: number;
   restEndMs: number;
+  probePauseMs: number;
+  probeAtMs: number;
   banMs: number;
   banEndMs: number;
 }
 
-export function createServerHealth(limits: LimitsOf<"fetch">): ServerHealth {
+/** @param bans what an earlier process thought of servers, on the clock of this one */
+export function createServerHealth(
+  limits: LimitsOf<"fetch">,
+  bans: ReadonlyMap<string, Ban> = new Map(),
+): ServerHealth {
   const records = new Map<string, ServerRecord>();
   const notFound = createExpiringSet({
     memoryMs: limits.notFoundMemoryMs,
@@ -79,13 +89,16 @@ export function createServerHealth(limits: LimitsOf<"fetch">): ServerHealth {
     const known = records.get(server);
     if (known) return known;
     const none = -Infinity;
+    const ban = bans.get(server);
     const fresh = {
       underWay: 0,
       failuresInRow: 0,
       restMs: 0,
       restEndMs: none,
-      banMs: 0,
-      banEndMs: none,
+      probePauseMs: 0,
+      probeAtMs: none,
+      banMs: ban?.banMs ?? 0,
+      banEndMs: ban?.endMs ?? none,
     };
     records.set(server, fresh);
     return fresh;
@@ -113,13 +126,7 @@ export function createServerHealth(limits: LimitsOf<"fetch">): ServerHealth {
   return {
     standing,
     serverStanding,
-    candidates({ hash, nowMs, servers }) {
-      const among = (type: "ready" | "resting"): string[] =>
-        servers
-          .filter((server) => standing({ server, hash, nowMs }).type === type)
-          .sort((a, b) => recordOf(a).underWay - recordOf(b).underWay);
-      return [...among("ready"), ...among("resting")];
-    },
+    probeAtMs: (server) => recordOf(server).probeAtMs,
     begin(server) {
       recordOf(server).underWay += 1;
     },
@@ -145,6 +152,10 @@ export function createServerHealth(limits: LimitsOf<"fetch">): ServerHealth {
     },
     underWay: (server) => recordOf(server).underWay,
     failuresInRow: (server) => recordOf(server).failuresInRow,
+    lastBan: (server) => {
+      const { banMs, banEndMs } = recordOf(server);
+      return { banMs, endMs: banEndMs };
+    },
   };
 }
 
@@ -153,15 +164,20 @@ function recover(record: ServerRecord): HealthChange | undefined {
   record.failuresInRow = 0;
   record.restMs = 0;
   record.restEndMs = -Infinity;
+  record.probePauseMs = 0;
+  record.probeAtMs = -Infinity;
   return wasResting ? { type: "recovered" } : undefined;
 }
 
 function noteFailure(
   record: ServerRecord,
   nowMs: number,
-  { failuresBeforeRest, restMs, maxRestMs }: LimitsOf<"fetch">,
+  limits: LimitsOf<"fetch">,
 ): HealthChange | undefined {
+  const { failuresBeforeRest, restMs, maxRestMs, roundPauseMs, maxRoundPauseMs } = limits;
   record.failuresInRow += 1;
+  record.probePauseMs = Math.min(Math.max(roundPauseMs, record.probePauseMs * 2), maxRoundPauseMs);
+  record.probeAtMs = nowMs + record.probePauseMs;
   // Requests that were under way when the rest began say nothing new.
   if (record.failuresInRow < failuresBeforeRest || record.restEndMs > nowMs) return undefined;
   record.restMs = Math.min(record.restMs === 0 ? restMs : record.restMs * 2, maxRestMs);

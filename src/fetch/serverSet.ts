@@ -2,16 +2,21 @@
  * All configured servers as one source of blocks. It owns their connections, from creation to `close`,
  * and joins them with the policy; how one block is fetched stands in blockFetch.ts.
  */
-import type { BlockRequest, BlockSource } from "../block/ports.js";
+import type { BlockHash } from "../block/hash.js";
+import type { BlockRequest, BlockSource, ServerMemory } from "../block/ports.js";
 import type { VerifiedBlock } from "../block/verify.js";
 import { abortReason } from "../core/abort.js";
 import type { Clock } from "../core/clock.js";
 import { PsyncError } from "../core/errors.js";
 import { LIMITS, type LimitsOf } from "../core/limits.js";
 import type { Logger } from "../core/log.js";
+import { createWaitQueue } from "../core/waitQueue.js";
 import { fetchBlock, type BlockFetchContext } from "./blockFetch.js";
 import type { HttpServer } from "./httpServer.js";
-import { createServerHealth } from "./serverHealth.js";
+import { createRaceBudget } from "./raceBudget.js";
+import { createServerBook } from "./serverBook.js";
+
+const NO_RECORDS: ServerMemory = { load: () => new Map(), save: () => undefined };
 
 export interface ServerStatus {
   /** The address without credentials. */
@@ -20,6 +25,8 @@ export interface ServerStatus {
   /** How long the state still lasts; 0 where it is ready, or a probe is under way. */
   readonly forMs: number;
   readonly requestsUnderWay: number;
+  /** How many it is given at once. */
+  readonly requestLimit: number;
   readonly failuresInRow: number;
 }
 
@@ -37,6 +44,12 @@ export interface ServerSetOptions {
   readonly log: Logger;
   /** How long one fetch waits for servers that could come back; 0: not at all. */
   readonly patienceMs?: number;
+  /** Where what is known of servers comes from, and goes to at times and at the close. */
+  readonly records?: ServerMemory | undefined;
+  /** The time of day, in ms since 1970: bans last over restarts. */
+  readonly unixMs?: () => number;
+  /** Is told of every fetch what each server did, a line each. */
+  readonly explain?: ((hash: BlockHash, lines: readonly string[]) => void) | undefined;
   /** In place of LIMITS.fetch. */
   readonly limits?: Partial<LimitsOf<"fetch">>;
 }
@@ -56,10 +69,32 @@ export function createServerSet(options: ServerSetOptions): ServerSet {
   for (const server of options.servers) {
     if (!servers.has(server.name)) servers.set(server.name, server);
   }
-  const health = createServerHealth(limits);
-  const context: BlockFetchContext = { servers, health, clock, log, limits };
+  const { records = NO_RECORDS, unixMs = Date.now, explain = () => undefined } = options;
+  const book = createServerBook({
+    servers: [...servers.keys()],
+    limits,
+    nowMs: clock.nowMs(),
+    records: records.load(),
+    nowUnixMs: unixMs(),
+  });
+  const context: BlockFetchContext = {
+    servers,
+    book,
+    queue: createWaitQueue(),
+    budget: createRaceBudget(limits),
+    clock,
+    log,
+    limits,
+    explain,
+  };
   const underWay = new Set<AbortController>();
   let isClosed = false;
+  let savedMs = clock.nowMs();
+
+  const save = (): void => {
+    savedMs = clock.nowMs();
+    records.save(book.records(savedMs, unixMs()));
+  };
 
   const fetch = async (request: BlockRequest): Promise<VerifiedBlock> => {
     if (request.signal.aborted) throw abortReason(request.signal);
@@ -76,17 +111,20 @@ export function createServerSet(options: ServerSetOptions): ServerSet {
       return await fetchBlock(context, { ...request, signal: controller.signal });
     } finally {
       underWay.delete(controller);
+      if (clock.nowMs() - savedMs >= limits.recordSaveMs) save();
       request.signal.removeEventListener("abort", onAbort);
     }
   };
 
   const statusOf = (server: string): ServerStatus => {
+    const { health } = book;
     const standing = health.serverStanding(server, clock.nowMs());
     return {
       server,
       state: standing.type,
       forMs: standing.type === "ready" ? 0 : standing.forMs,
       requestsUnderWay: health.underWay(server),
+      requestLimit: book.requestLimit(server),
       failuresInRow: health.failuresInRow(server),
     };
   };
@@ -97,6 +135,7 @@ export function createServerSet(options: ServerSetOptions): ServerSet {
     async close() {
       isClosed = true;
       for (const controller of underWay) controller.abort(closedError());
+      save();
       await Promise.all([...servers.values()].map((server) => server.close()));
     },
   };

@@ -251,10 +251,11 @@ describe("the server set", () => {
   it("remembers a 404 for its time, for that block alone", () =>
     using(async (keep) => {
       const without = keep(await startFaultyServer({ blocks: [other], seed, fault: "none" }));
-      const honest = keep(await startHonestServer(blocks));
+      const honest = keep(await startHonestServer([block]));
       const set = keep(setOf([without.url, honest.url]));
       for (let nth = 0; nth < 3; nth += 1) assertRight(await fetchFrom(set));
       assert.equal(without.requestCount(block.hash), 1);
+      // Only this server has the other one.
       await fetchFrom(set, other.hash);
       assert.equal(without.requestCount(other.hash), 1);
 
@@ -291,7 +292,7 @@ describe("the server set", () => {
       assert.equal(server.requestCount(), 1);
     }));
 
-  it("spreads what is fetched at once, and gives one reader one server", () =>
+  it("gives one reader one server and the others a try, and spreads what is fetched at once", () =>
     using(async (keep) => {
       const many = Array.from({ length: 12 }, (_, index) => seededBlock(`s${index}`, 3000));
       const servers = await Promise.all(
@@ -300,17 +301,18 @@ describe("the server set", () => {
       for (const server of servers) keep(server);
       const set = keep(setOf(servers.map(({ url }) => url)));
       for (const { hash } of many) await fetchFrom(set, hash);
-      assert.deepEqual(
-        servers.map((server) => server.requestCount()),
-        [12, 0, 0],
-      );
+      const counts = () => servers.map((server) => server.requestCount());
+      const [first = 0, ...others] = counts();
+      assert.equal(first + Math.max(...others), 12, "one of the others was tried once");
+      assert.equal(Math.max(...others), 1);
       // undici lets a connection rest for one turn of the loop, so one reader alternates between two.
       assert.ok((servers[0]?.mostConnections() ?? 0) <= 2, "connections are kept");
       await Promise.all(many.map(({ hash }) => fetchFrom(set, hash)));
-      assert.deepEqual(
-        servers.map((server) => server.requestCount()),
-        [16, 4, 4],
+      assert.equal(
+        counts().reduce((sum, count) => sum + count, 0),
+        24,
       );
+      assert.ok(counts().filter((count) => count > 1).length > 1, counts().join());
     }));
 
   it("opens no more connections to a server than its limit", () =>

