@@ -64,6 +64,11 @@ export function createServers(parts: {
   });
 }
 
+/** How messages and records name a server: its address without credentials. @throws ERR_PSYNC_USAGE */
+export function serverName(address: string): string {
+  return parseServerUrl(address).display;
+}
+
 export interface ReadPath {
   readonly source: BlockSource;
   readonly sizes: SizeMemory;

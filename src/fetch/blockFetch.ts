@@ -9,7 +9,7 @@ import type { Clock } from "../core/clock.js";
 import { isPsyncError, PsyncError } from "../core/errors.js";
 import type { LimitsOf } from "../core/limits.js";
 import type { Logger } from "../core/log.js";
-import { formatDuration } from "./duration.js";
+import { formatDuration } from "../core/duration.js";
 import type { HttpServer } from "./httpServer.js";
 import { failed, type FetchFailure } from "./outcome.js";
 import type { HealthChange, ServerHealth, Standing, Verdict } from "./serverHealth.js";
