@@ -2,9 +2,11 @@
  * The fetch of one block: asks one server after the other, verifies what comes, and goes round again
  * while a server could come back. It opens no connections and has no opinion of servers; both arrive as arguments.
  */
+import type { BlockHash } from "../block/hash.js";
 import type { BlockRequest } from "../block/ports.js";
 import { verifyBlock, type VerifiedBlock } from "../block/verify.js";
 import { pause } from "../core/abort.js";
+import { formatSize } from "../core/bytes.js";
 import type { Clock } from "../core/clock.js";
 import { isPsyncError, PsyncError } from "../core/errors.js";
 import type { LimitsOf } from "../core/limits.js";
@@ -21,6 +23,8 @@ export interface BlockFetchContext {
   readonly clock: Clock;
   readonly log: Logger;
   readonly limits: LimitsOf<"fetch">;
+  /** Told at the end of each fetch what each server did. */
+  readonly explain: (hash: BlockHash, lines: readonly string[]) => void;
 }
 
 /** What a server did in this fetch, for the error's details. */
@@ -59,7 +63,9 @@ export async function fetchBlock(
     if (block) return block;
     const isWorthAnotherRound = nextCandidates(context, request, answers).length > 0;
     if (!isWorthAnotherRound || clock.nowMs() + pauseMs >= patienceEndMs) {
-      throw unavailable(context, request, answers);
+      const error = unavailable(context, request, answers);
+      context.explain(request.hash, error.details);
+      throw error;
     }
     await pause(clock, pauseMs, request.signal);
     pauseMs = Math.min(pauseMs * 2, limits.maxRoundPauseMs);
@@ -78,8 +84,14 @@ async function askRound(
     const server = name === undefined ? undefined : context.servers.get(name);
     if (name === undefined || server === undefined) return undefined;
     asked.add(name);
+    const startMs = context.clock.nowMs();
     const judged = await ask(context, name, server, request);
-    if (judged.type === "block") return judged.block;
+    if (judged.type === "block") {
+      const size = formatSize(judged.block.bytes.length);
+      const given = `${name}: ${size} in ${formatDuration(context.clock.nowMs() - startMs)}`;
+      context.explain(request.hash, [...describeAnswers(answers), given]);
+      return judged.block;
+    }
     answers.set(name, {
       judged,
       line: describe(judged, context, name, request),
@@ -171,6 +183,14 @@ function describe(
   }
 }
 
+function describeAnswers(answers: ReadonlyMap<string, Answer>): string[] {
+  return [...answers].map(([server, answer]) => describeAnswer(server, answer));
+}
+
+function describeAnswer(server: string, { line, askedCount }: Answer): string {
+  return `${server}: ${line}${askedCount > 1 ? ` (asked ${askedCount} times)` : ""}`;
+}
+
 function describeNotAsked(standing: Standing): string {
   switch (standing.type) {
     case "banned":
@@ -193,9 +213,9 @@ function unavailable(
   const nowMs = clock.nowMs();
   const details = [...servers.keys()].map((server) => {
     const answer = answers.get(server);
-    if (!answer) return `${server}: ${describeNotAsked(health.standing({ server, hash, nowMs }))}`;
-    const times = answer.askedCount > 1 ? ` (asked ${answer.askedCount} times)` : "";
-    return `${server}: ${answer.line}${times}`;
+    return answer
+      ? describeAnswer(server, answer)
+      : `${server}: ${describeNotAsked(health.standing({ server, hash, nowMs }))}`;
   });
   const isNowhere = [...servers.keys()].every((server) => {
     const judged = answers.get(server)?.judged ?? health.standing({ server, hash, nowMs });

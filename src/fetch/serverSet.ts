@@ -2,6 +2,7 @@
  * All configured servers as one source of blocks. It owns their connections, from creation to `close`,
  * and joins them with the policy; how one block is fetched stands in blockFetch.ts.
  */
+import type { BlockHash } from "../block/hash.js";
 import type { BlockRequest, BlockSource } from "../block/ports.js";
 import type { VerifiedBlock } from "../block/verify.js";
 import { abortReason } from "../core/abort.js";
@@ -35,6 +36,8 @@ export interface ServerSetOptions {
   readonly servers: readonly HttpServer[];
   readonly clock: Clock;
   readonly log: Logger;
+  /** Told at the end of each fetch, had or not, what each server that was asked did: `http://a:8000: 404`. */
+  readonly explain?: (hash: BlockHash, lines: readonly string[]) => void;
   /** How long one fetch waits for servers that could come back; 0: not at all. */
   readonly patienceMs?: number;
   /** In place of LIMITS.fetch. */
@@ -46,7 +49,7 @@ export interface ServerSetOptions {
  * No connection is made before the first fetch.
  */
 export function createServerSet(options: ServerSetOptions): ServerSet {
-  const { clock, log, patienceMs } = options;
+  const { clock, log, patienceMs, explain = () => undefined } = options;
   const limits: LimitsOf<"fetch"> = {
     ...LIMITS.fetch,
     ...options.limits,
@@ -57,7 +60,7 @@ export function createServerSet(options: ServerSetOptions): ServerSet {
     if (!servers.has(server.name)) servers.set(server.name, server);
   }
   const health = createServerHealth(limits);
-  const context: BlockFetchContext = { servers, health, clock, log, limits };
+  const context: BlockFetchContext = { servers, health, clock, log, limits, explain };
   const underWay = new Set<AbortController>();
   let isClosed = false;
 

@@ -1,14 +1,17 @@
 /** What the command line says of servers: `psync servers`, and `get --explain`. */
 import assert from "node:assert/strict";
-import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, it } from "node:test";
+import { describe, it, type TestContext } from "node:test";
 import type { ServerRecord } from "../../src/block/ports.js";
 import { systemClock } from "../../src/core/clock.js";
 import { silentLogger } from "../../src/core/log.js";
 import { openStore } from "../../src/store/openStore.js";
+import { cleanUp } from "../support/cleanUp.js";
 import { psync, psyncOk } from "../support/cli.js";
+import { startFaultyServer } from "../support/faultyServer.js";
 import { serverRecord } from "../support/serverRecords.js";
+import { makeBlock } from "../support/storeFixtures.js";
 import { tempFolder } from "../support/tempFolder.js";
 
 const A = "http://a.example:8000";
@@ -119,5 +122,61 @@ describe("SERVERS-2: psync servers", () => {
     for (const args of [["--forget"], ["--forget", "ftp://x"]]) {
       assert.equal((await psync(["servers", ...args], { store })).status, 2);
     }
+  });
+});
+
+/** A server that has all blocks of a list, and one that has none. */
+async function twoServers(t: TestContext) {
+  const folder = await tempFolder(t);
+  const blocks = [0, 1, 2].map((number) => makeBlock(number, 4_096));
+  const list = join(folder, "disk.hashlist");
+  const lines = blocks.map(({ hash }) => `${hash}\n`).join("");
+  await writeFile(list, `${lines}\nblock-size: 4096\nsize: ${3 * 4_096}\n`);
+  const empty = await startFaultyServer({ seed: 1, blocks: [], fault: "none" });
+  const full = await startFaultyServer({ seed: 2, blocks, fault: "none" });
+  cleanUp(t, () => Promise.all([empty.close(), full.close()]));
+  return { folder, list, blocks, empty, full };
+}
+
+describe("SERVERS-3: psync get --explain", () => {
+  it("says of each fetched block where it stands, who was asked, and what each did", async (t) => {
+    const { folder, list, blocks, empty, full } = await twoServers(t);
+    const store = join(folder, "store");
+    const args = ["get", empty.url, full.url, list, "--explain", "--json"];
+    const { status, stdout, stderr } = await psync(args, { store });
+    assert.equal(status, 0, stderr);
+    blocks.forEach(({ hash }, i) => {
+      const begin = `psync: block ${i + 1} of ${list} (${hash.slice(0, 12)}…): `;
+      const line = stderr.split("\n").find((each) => each.startsWith(begin)) ?? "";
+      assert.match(line, new RegExp(`${full.url}: 4KiB in \\d+ m?s`), stderr);
+    });
+    assert.match(stderr, new RegExp(`: ${empty.url}: 404; `));
+    // The lines are no part of the data; and what is there is not fetched, so there is nothing to say of it.
+    assert.equal((JSON.parse(stdout.toString()) as { fetchedCount: number }).fetchedCount, 3);
+    const again = await psync(args, { store });
+    assert.doesNotMatch(again.stderr, /psync: block /);
+  });
+
+  it("says it of blocks that nobody has too, and of each list that wants one", async (t) => {
+    const { folder, list, empty } = await twoServers(t);
+    const twin = join(folder, "twin.hashlist");
+    await writeFile(twin, await readFile(list));
+    const args = ["get", empty.url, list, twin, "--explain"];
+    const { status, stderr } = await psync(args, { store: join(folder, "store") });
+    assert.equal(status, 4);
+    for (const name of [list, twin]) {
+      for (const number of [1, 2, 3]) {
+        assert.ok(stderr.includes(`psync: block ${number} of ${name} (`), stderr);
+      }
+    }
+  });
+
+  it("is silent without it; a log that says more has the blocks that took more than one server", async (t) => {
+    const { folder, list, empty, full } = await twoServers(t);
+    const quiet = await psync(["get", empty.url, full.url, list], { store: join(folder, "one") });
+    assert.doesNotMatch(quiet.stderr, /psync: block /);
+    const store = join(folder, "two");
+    const loud = await psync(["get", empty.url, full.url, list, "-v"], { store });
+    assert.match(loud.stderr, /psync: block [0-9a-f]{64}: http.*: 404; http.*: 4KiB in /);
   });
 });
