@@ -1,5 +1,6 @@
 /** The only place that builds the pieces and joins them. Each command takes from here what it needs. */
 import { stat } from "node:fs/promises";
+import type { BlockHash } from "./block/hash.js";
 import type { BlockSource, BlockStore, SizeMemory } from "./block/ports.js";
 import { blockOf } from "./block/verify.js";
 import { systemClock } from "./core/clock.js";
@@ -47,21 +48,32 @@ export function openLocalStore(
  * Servers as a source that asks the network for every block.
  *
  * @param parts.servers addresses as they were written
+ * @param parts.explain told of each fetch what each server did; unless given, the log has it where one was not enough
  * @throws ERR_PSYNC_USAGE an address has no meaning
  */
 export function createServers(parts: {
   readonly servers: readonly string[];
   readonly log: Logger;
   readonly patienceMs?: number;
+  readonly explain?: ((hash: BlockHash, lines: readonly string[]) => void) | undefined;
 }): ServerSet {
   const { servers, log, patienceMs = LIMITS.fetch.patienceMs } = parts;
+  const explain = (hash: BlockHash, lines: readonly string[]): void => {
+    if (lines.length > 1) log.debug(`block ${hash}: ${lines.join("; ")}`);
+  };
   const urls = servers.map(parseServerUrl);
   return createServerSet({
     servers: urls.map((url) => createHttpServer(url, { clock: systemClock, limits: LIMITS.fetch })),
     clock: systemClock,
     log,
     patienceMs,
+    explain: parts.explain ?? explain,
   });
+}
+
+/** How messages and records name a server: its address without credentials. @throws ERR_PSYNC_USAGE */
+export function serverName(address: string): string {
+  return parseServerUrl(address).display;
 }
 
 export interface ReadPath {

@@ -12,6 +12,8 @@ export type {
   BlockRequest,
   BlockSource,
   BlockStore,
+  ServerMemory,
+  ServerRecord,
   SizeMemory,
   StoredBlock,
 } from "./block/ports.js";
@@ -22,5 +24,5 @@ export { readHashlist } from "./hashlist/readHashlist.js";
 export { fileSize } from "./view/fileSize.js";
 export { blocksInOrder } from "./view/sequence.js";
 export { createView, type ByteRange, type View } from "./view/view.js";
-export { openStore, type Store, type StoreOptions } from "./store/openStore.js";
+export { openStore, type Store, type StoredServers, type StoreOptions } from "./store/openStore.js";
 export { createReadPath, createServers, type ReadPath } from "./compose.js";

@@ -3,6 +3,7 @@ import { formatCount, formatSize } from "../core/bytes.js";
 import { LIMITS } from "../core/limits.js";
 import { systemClock } from "../core/clock.js";
 import { PsyncError } from "../core/errors.js";
+import { createExplainer } from "./explain.js";
 import { readInputLists } from "./inputLists.js";
 import { writeJson } from "./output.js";
 import { createProgress } from "./progress.js";
@@ -22,6 +23,10 @@ export const getCommand = defineCommand({
       })
       .option("server", serverOption)
       .option("force", { type: "boolean", describe: "fetch also the blocks that are there" })
+      .option("explain", {
+        type: "boolean",
+        describe: "say of each fetched block which servers were asked and what each did",
+      })
       .option("json", { type: "boolean", describe: "say what was done as JSON, on stdout" })
       .example("psync get http://localhost:8000 disk.iso.hashlist", "then `psync glue`")
       .example("psync get http://a:8000 http://b:8000 < disk.iso.hashlist", "from two at once"),
@@ -39,14 +44,17 @@ export const getCommand = defineCommand({
     const { createServers, openLocalStore } = await import("../compose.js");
     const { getBlocks, unavailableBlocks } = await import("../transfer/getBlocks.js");
     const patienceMs = LIMITS.fetch.getPatienceMs;
-    const source = createServers({ servers, log, patienceMs });
+    const explainer = args.explain === true ? createExplainer(log) : undefined;
+    const source = createServers({ servers, log, patienceMs, explain: explainer?.explain });
     const lists = await readInputLists(
       args.source.filter((text) => !isServer(text)),
       { log, signal },
     );
     const store = await openLocalStore({ storePath: settings.storePath, log }, "write");
     const total = lists.reduce((sum, { list }) => sum + list.blockCount, 0);
-    const progress = createProgress({ label: "get", total, quiet: args.quiet === true });
+    // A bar would stand in the middle of the lines.
+    const quiet = args.quiet === true || explainer !== undefined;
+    const progress = createProgress({ label: "get", total, quiet });
     try {
       const totals = await getBlocks(lists, {
         store: store.blocks,
@@ -54,6 +62,7 @@ export const getCommand = defineCommand({
         clock: systemClock,
         signal,
         force: args.force === true,
+        onFetch: explainer?.onFetch,
         onProgress: ({ presentCount, fetchedCount, fetchedBytes }) => {
           progress.update(presentCount + fetchedCount, fetchedBytes);
         },

@@ -11,6 +11,7 @@ import { infoCommand } from "./infoCommand.js";
 import { mountCommand } from "./mountCommand.js";
 import { exitStatusOf, showError } from "./output.js";
 import { serveCommand } from "./serveCommand.js";
+import { serversCommand } from "./serversCommand.js";
 import { umountCommand } from "./umountCommand.js";
 
 /** Runs one command line, without the program's name. @returns the exit status */
@@ -38,6 +39,7 @@ export async function main(args: readonly string[]): Promise<number> {
     .command(glueCommand)
     .command(catCommand)
     .command(infoCommand)
+    .command(serversCommand)
     .command(doctorCommand)
     .demandCommand(1, 1, "name a command", "name one command")
     .strict()

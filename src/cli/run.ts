@@ -80,7 +80,14 @@ async function runCommand(
 }
 
 /** What may be given several times; yargs makes an array of everything that is. */
-const REPEATABLE: ReadonlySet<string> = new Set(["_", "server", "path", "source", "list"]);
+const REPEATABLE: ReadonlySet<string> = new Set([
+  "_",
+  "server",
+  "path",
+  "source",
+  "list",
+  "forget",
+]);
 
 function refuseTwice(args: GlobalArguments): void {
   for (const [name, value] of Object.entries(args)) {

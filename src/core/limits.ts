@@ -123,6 +123,8 @@ export const LIMITS = {
     maxPendingRows: 65_536,
     /** Learned list sizes that are remembered, about 100 bytes each; the oldest go first. */
     maxListSizes: 262_144,
+    /** Servers that are remembered, some 300 bytes each; the least recently asked go first. */
+    maxServers: 1_024,
     /** Found blocks that a rebuild of the index writes in one transaction, under 5 ms. */
     scanBatchCount: 256,
     /** Blocks written at once by one `keep`: as many as libuv has threads, so that syncs share a commit. */

@@ -6,7 +6,7 @@ import net from "node:net";
 import tls from "node:tls";
 import type { buildConnector } from "undici";
 import type { Clock } from "../core/clock.js";
-import { formatDuration } from "./duration.js";
+import { formatDuration } from "../core/duration.js";
 
 export interface Connector {
   readonly connect: buildConnector.connector;

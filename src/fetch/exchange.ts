@@ -5,7 +5,7 @@
 import type { Dispatcher } from "undici";
 import type { Clock } from "../core/clock.js";
 import type { LimitsOf } from "../core/limits.js";
-import { formatDuration } from "./duration.js";
+import { formatDuration } from "../core/duration.js";
 import { failed, failureOf, type FetchOutcome } from "./outcome.js";
 import { judgeHead, type BlockBody, type ResponseHeaders } from "./response.js";
 

@@ -10,7 +10,7 @@ import { PsyncError } from "../core/errors.js";
 import type { LimitsOf } from "../core/limits.js";
 import type { Logger } from "../core/log.js";
 import type { Attempt, Judged } from "./attempt.js";
-import { formatDuration } from "./duration.js";
+import { formatDuration } from "../core/duration.js";
 import type { ServerBook } from "./serverBook.js";
 import type { HealthChange, Standing } from "./serverHealth.js";
 

@@ -6,16 +6,18 @@
 import { createHash } from "node:crypto";
 import Database from "better-sqlite3";
 import type { BlockHash } from "../block/hash.js";
+import type { ServerRecord } from "../block/ports.js";
 import type { CachedBlock } from "./evictionPolicy.js";
 
 /** Stands in `user_version`. An index of any other version is set aside and made anew. */
-const SCHEMA_VERSION = 1;
+const SCHEMA_VERSION = 2;
 
 /**
  * `cached.use` is a counter, not a time: clocks of a machine jump, and a counter orders as well. Blocks
  * found by a scan count below zero: older than anything used since. The sum is kept by triggers, since
- * adding up half a million rows for each new block would take longer than writing it. `list_size.sum` is
- * there because SQLite has no checksums of its own: a flipped bit would be a wrong size of a file.
+ * adding up half a million rows for each new block would take longer than writing it. `sum` is there because
+ * SQLite has no checksums of its own: a flipped bit would be a wrong size of a file. `server.record` is JSON:
+ * it is read and written whole, and nobody asks for a part of it.
  */
 const SCHEMA = `
   CREATE TABLE cached (
@@ -30,6 +32,11 @@ const SCHEMA = `
     size_bytes INTEGER NOT NULL,
     sum TEXT NOT NULL
   ) STRICT;
+  CREATE TABLE server (
+    address TEXT PRIMARY KEY,
+    record TEXT NOT NULL,
+    sum TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
   CREATE TABLE total (cached_bytes INTEGER NOT NULL, scanned_boot TEXT NOT NULL) STRICT;
   INSERT INTO total VALUES (0, '');
   CREATE TRIGGER cached_added AFTER INSERT ON cached BEGIN
@@ -75,6 +82,13 @@ export interface IndexFile {
   listSize(digest: string): number | undefined;
   setListSize(digest: string, sizeBytes: number): void;
   trimListSizes(maxCount: number): void;
+  serverCount(): number;
+  serverAddresses(): string[];
+  /** What was written of a server, unchecked but for its sum; undefined where a bit of it is not as it was written. */
+  server(address: string): unknown;
+  setServer(address: string, record: ServerRecord): void;
+  /** @returns whether there was such a row */
+  removeServer(address: string): boolean;
   close(): void;
 }
 
@@ -160,6 +174,15 @@ function prepareStatements(db: Database.Database): IndexFile {
   const trimListSizes = db.prepare<[number]>(
     "DELETE FROM list_size WHERE id <= (SELECT max(id) FROM list_size) - ?",
   );
+  const serverCount = db.prepare<[], { n: number }>("SELECT count(*) AS n FROM server");
+  const serverAddresses = db.prepare<[], { address: string }>("SELECT address FROM server");
+  const server = db.prepare<[string], { record: string; sum: string }>(
+    "SELECT record, sum FROM server WHERE address = ?",
+  );
+  const setServer = db.prepare<[string, string, string]>(
+    "INSERT OR REPLACE INTO server (address, record, sum) VALUES (?, ?, ?)",
+  );
+  const removeServer = db.prepare<[string]>("DELETE FROM server WHERE address = ?");
   return {
     get isOpen() {
       return db.open;
@@ -180,15 +203,35 @@ function prepareStatements(db: Database.Database): IndexFile {
     },
     listSize: (digest) => {
       const row = listSize.get(digest);
-      return row && row.sum === sizeSum(digest, row.size_bytes) ? row.size_bytes : undefined;
+      return row && row.sum === rowSum(digest, row.size_bytes) ? row.size_bytes : undefined;
     },
     setListSize: (digest, sizeBytes) =>
-      void setListSize.run(digest, sizeBytes, sizeSum(digest, sizeBytes)),
+      void setListSize.run(digest, sizeBytes, rowSum(digest, sizeBytes)),
     trimListSizes: (maxCount) => void trimListSizes.run(maxCount),
+    serverCount: () => serverCount.get()?.n ?? 0,
+    serverAddresses: () => serverAddresses.all().map(({ address }) => address),
+    server: (address) => {
+      const row = server.get(address);
+      return row && row.sum === rowSum(address, row.record) ? parseJson(row.record) : undefined;
+    },
+    setServer: (address, record) => {
+      const text = JSON.stringify(record);
+      setServer.run(address, text, rowSum(address, text));
+    },
+    removeServer: (address) => removeServer.run(address).changes > 0,
     close: () => void db.close(),
   };
 }
 
-function sizeSum(digest: string, sizeBytes: number): string {
-  return createHash("sha256").update(`${digest} ${sizeBytes}`).digest("hex").slice(0, 16);
+function rowSum(key: string, value: string | number): string {
+  return createHash("sha256").update(`${key} ${value}`).digest("hex").slice(0, 16);
+}
+
+/** A text with the right sum that is no JSON was written by somebody else: not known, rather than a failing index. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }

@@ -9,7 +9,7 @@ import { errorMessage } from "../core/errors.js";
 import { LIMITS } from "../core/limits.js";
 import type { Logger } from "../core/log.js";
 import type { BlockHash } from "../block/hash.js";
-import type { BlockPlace, BlockStore, SizeMemory } from "../block/ports.js";
+import type { BlockPlace, BlockStore, ServerMemory, SizeMemory } from "../block/ports.js";
 import type { VerifiedBlock } from "../block/verify.js";
 import { createBlockCacher } from "./cacheBlocks.js";
 import { diskBytes } from "./evictionPolicy.js";
@@ -36,10 +36,22 @@ export interface StoreOptions {
   readonly readOnly?: boolean | undefined;
 }
 
+/** The records of servers in a store's index. */
+export interface StoredServers extends ServerMemory {
+  /**
+   * Removes what is remembered of servers, at once. A process that asks them has its own memory, and writes it again.
+   *
+   * @returns those of which something was remembered; undefined: the index did not answer, and the log says why
+   * @throws ERR_PSYNC_STORE the store is open for reading only
+   */
+  forget(addresses: readonly string[]): Promise<readonly string[] | undefined>;
+}
+
 export interface Store {
   readonly path: string;
   readonly blocks: BlockStore;
   readonly sizes: SizeMemory;
+  readonly servers: StoredServers;
   /** The names in a place, in no order; nothing is said of the bytes. */
   list(place: BlockPlace): AsyncIterable<BlockHash>;
   /** Waits for what runs, writes what waits, and closes the index. The same as `blocks.close`. */
@@ -120,6 +132,13 @@ export async function openStore(options: StoreOptions): Promise<Store> {
       close,
     },
     sizes: index,
+    servers: {
+      load: () => index.loadServers(),
+      save: (records) => {
+        index.noteServers(records);
+      },
+      forget: (addresses) => calls.run(() => index.forgetServers(addresses)),
+    },
     list: (place) => listHashes(placeFolder(layout, place)),
     close,
   };

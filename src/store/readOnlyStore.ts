@@ -52,6 +52,8 @@ export async function openReadOnlyStore(options: ReadOnlyStoreOptions): Promise<
         if (sizes.size > LIMITS.store.maxListSizes && oldest !== undefined) sizes.delete(oldest);
       },
     },
+    // SQLite cannot read an index in a folder that it cannot write (native-notes/better-sqlite3.md, "WAL").
+    servers: { load: () => new Map(), save: () => undefined, forget: refuse },
     list: (place) => listHashes(placeFolder(layout, place)),
     close,
   };

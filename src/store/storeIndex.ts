@@ -1,8 +1,8 @@
 /**
- * The index as the store uses it: what is cached, in which order it was used, and learned list sizes.
- * No method throws: an index that fails costs order and space, never a read.
+ * The index as the store uses it: what is cached, in which order it was used, learned list sizes, and records
+ * of servers. No method throws: an index that fails costs order and space, never a read.
  *
- * Uses and sizes are collected and written together, not a row a read.
+ * Uses, sizes and records are collected and written together, not a row a read.
  */
 import type { Clock } from "../core/clock.js";
 import { LIMITS } from "../core/limits.js";
@@ -13,6 +13,7 @@ import { allowedBytes, planRoom, type CachedBlock, type DiskState } from "./evic
 import { IndexConnection } from "./indexConnection.js";
 import type { IndexFile } from "./indexFile.js";
 import type { StoreLayout } from "./layout.js";
+import { readServers, ServerNotes, type ServerRecords } from "./serverNotes.js";
 
 export interface FoundFile {
   readonly hash: BlockHash;
@@ -47,6 +48,7 @@ export class StoreIndex implements SizeMemory {
   readonly #uses = new Set<BlockHash>();
   readonly #gone = new Set<BlockHash>();
   readonly #sizes = new Map<string, number>();
+  readonly #servers = new ServerNotes();
   #isClosed = false;
   #cancelFlush: (() => void) | undefined;
   #flushing: Promise<void> = Promise.resolve();
@@ -81,6 +83,24 @@ export class StoreIndex implements SizeMemory {
     this.#sizes.set(digest, sizeBytes);
     dropOldest(this.#sizes);
     this.#scheduleFlush();
+  }
+
+  loadServers(): ServerRecords {
+    const stored = this.#connection.runNow("read", readServers);
+    return this.#servers.joinedWith(stored ?? new Map());
+  }
+
+  noteServers(records: ServerRecords): void {
+    this.#servers.note(records);
+    this.#scheduleFlush();
+  }
+
+  /** @returns those of which there was a row; undefined: the index does not answer */
+  async forgetServers(addresses: readonly string[]): Promise<readonly string[] | undefined> {
+    this.#servers.drop(addresses);
+    return this.#connection.run("forget servers in", (file) =>
+      file.exclusively(() => addresses.filter((address) => file.removeServer(address))),
+    );
   }
 
   /** Notes that a cached block was used. Cost: none now; a row in the next flush. */
@@ -163,7 +183,8 @@ export class StoreIndex implements SizeMemory {
     this.#cancelFlush?.();
     this.#cancelFlush = undefined;
     this.#flushing = this.#flushing.then(async () => {
-      if (this.#uses.size + this.#gone.size + this.#sizes.size > 0) {
+      const { size: serverCount } = this.#servers;
+      if (this.#uses.size + this.#gone.size + this.#sizes.size + serverCount > 0) {
         await this.#writeWith("write to", () => undefined);
       }
     });
@@ -195,6 +216,7 @@ export class StoreIndex implements SizeMemory {
       this.#uses.clear();
       this.#gone.clear();
       this.#sizes.clear();
+      this.#servers.clear();
       return result;
     });
     if (written && written.unknown.length > 0) await this.#addUnknown(written.unknown);
@@ -208,6 +230,7 @@ export class StoreIndex implements SizeMemory {
     for (const hash of this.#uses) if (!file.touch(hash)) unknown.push(hash);
     for (const [digest, sizeBytes] of this.#sizes) file.setListSize(digest, sizeBytes);
     if (this.#sizes.size > 0) file.trimListSizes(LIMITS.store.maxListSizes);
+    this.#servers.writeTo(file);
     return unknown;
   }
 

@@ -29,6 +29,8 @@ export interface GetOptions {
   /** Fetches also what is there. */
   readonly force: boolean;
   readonly onProgress?: (totals: GetTotals) => void;
+  /** Called with each block right before the source is asked for it. */
+  readonly onFetch?: ((block: ListedBlock) => void) | undefined;
 }
 
 export interface GetTotals {
@@ -42,10 +44,14 @@ export interface GetTotals {
   notTriedCount: number;
 }
 
-export interface BlockFailure {
+/** A block and where it stands. */
+export interface ListedBlock {
   readonly listName: string;
   readonly blockIndex: number;
   readonly hash: BlockHash;
+}
+
+export interface BlockFailure extends ListedBlock {
   readonly error: Error;
 }
 
@@ -113,6 +119,7 @@ export async function getBlocks(
     const maxBytes = list.blockSizeBytes;
     await budget.run(maxBytes, { signal: stop }, async () => {
       const startMs = clock.nowMs();
+      options.onFetch?.({ listName, blockIndex, hash });
       try {
         const block = await source.fetch({ hash, maxBytes, signal: stop });
         slowFailuresInRow = 0;

@@ -370,7 +370,7 @@ describe("get, glue, cat, info", () => {
       assert.equal(status, 2, `${args.join(" ")}: ${stderr}`);
       assert.match(stderr, /^psync: .+\nhint: .+\n$/);
     }
-    const names = "export mount umount serve get glue cat info doctor".split(" ");
+    const names = "export mount umount serve get glue cat info servers doctor".split(" ");
     for (const name of names) {
       const help = await psyncOk([name, "--help"], { store });
       assert.match(help, new RegExp(`Examples:\\n +psync ${name}`), name);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
-import { formatDuration } from "../../src/fetch/duration.js";
+import { formatDuration } from "../../src/core/duration.js";
 
 it("a duration is shown in its largest unit", () => {
   const shown = [0, 0.2, 999, 1_000, 59_000, 90_000, 600_000, 3_600_000, 86_400_000];
