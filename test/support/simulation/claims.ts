@@ -1,0 +1,193 @@
+/** What is claimed of every run. Pure: each claim looks at the record of a run, and says where it does not hold. */
+import type { LimitsOf } from "../../../src/core/limits.js";
+import { deadSinceMs, uselessSinceMs } from "./behaviour.js";
+import { BLOCK_BYTES } from "./library.js";
+import type { RequestRecord, RunRecord } from "./record.js";
+import type { Scenario } from "./scenario.js";
+
+export interface ClaimBounds {
+  readonly limits: LimitsOf<"fetch">;
+  /** Of the useful bytes, what races may cost besides… */
+  readonly racedPart: number;
+  /** …and what they may cost in any case. */
+  readonly racedAllowanceBytes: number;
+  /** How often a server that rests is asked, where nobody else could have a block. */
+  readonly lastResortProbeMs: number;
+}
+
+export const DEFAULT_BOUNDS = {
+  racedPart: 0.05,
+  racedAllowanceBytes: 2 * BLOCK_BYTES,
+} as const;
+
+export interface Violation {
+  readonly claim: ClaimName;
+  readonly what: string;
+}
+
+interface Case extends RunRecord {
+  readonly scenario: Scenario;
+  readonly bounds: ClaimBounds;
+}
+
+const CLAIMS = {
+  /** Who waits gets the right bytes in time. */
+  reads: ({ reads }) =>
+    reads
+      .filter(({ end }) => end !== "right" && end !== "gaveUp")
+      .map(
+        ({ reader, offset, length, beganMs, end, reason }) =>
+          `reader ${reader}'s read of ${length} bytes from ${offset} at ${beganMs.toFixed(0)} ms: ${end}: ${reason}`,
+      ),
+
+  /** Races cost little beside what is of use. */
+  racedBytes({ requests, bounds }) {
+    const useful = sumBytes(requests.filter(({ end }) => end === "right"));
+    const raced = sumBytes(requests.filter((request) => isRaced(request)));
+    const allowed = useful * bounds.racedPart + bounds.racedAllowanceBytes;
+    return raced <= allowed
+      ? []
+      : [`${raced} bytes of lost races, for ${useful} of use: at most ${allowed.toFixed(0)}`];
+  },
+
+  /** Broken servers and liars cost no more than the requests that they may be sent. */
+  badBytes: (run) =>
+    run.scenario.servers.flatMap((plan) => {
+      const requests = requestsTo(run, plan.name).filter((request) => isCostly(request));
+      const bytes = sumBytes(requests);
+      const sinceMs = uselessSinceMs(plan);
+      const before = requests.filter(({ beganMs }) => beganMs < sinceMs).length;
+      const allowed =
+        (before + (sinceMs === Infinity ? 0 : allowedRequests(run, sinceMs))) * BLOCK_BYTES;
+      return bytes <= allowed
+        ? []
+        : [`${bytes} bytes of no use from ${plan.name}: at most ${allowed}`];
+    }),
+
+  /** No block is downloaded to its end twice. */
+  usefulBytes({ requests }) {
+    const times = new Map<number, number>();
+    for (const { blockIndex, end } of requests) {
+      if (end === "right") times.set(blockIndex, (times.get(blockIndex) ?? 0) + 1);
+    }
+    return [...times]
+      .filter(([, count]) => count > 1)
+      .map(([blockIndex, count]) => `block ${blockIndex} was had ${count} times`);
+  },
+
+  /** A server that gives nothing is left alone. */
+  hammered: (run) =>
+    run.scenario.servers.flatMap((plan) => {
+      const deadMs = deadSinceMs(plan);
+      if (deadMs === Infinity) return [];
+      const asked = requestsTo(run, plan.name).filter(({ beganMs }) => beganMs > deadMs).length;
+      const allowed = allowedRequests(run, deadMs);
+      return asked <= allowed
+        ? []
+        : [`${plan.name}, dead since ${deadMs} ms, was asked ${asked} times: at most ${allowed}`];
+    }),
+
+  /** No server has more requests at once than it may. */
+  connections: ({ requests, bounds }) =>
+    requests
+      .filter(({ underWay }) => underWay > bounds.limits.connectionsPerServer)
+      .map(({ server, underWay }) => `${underWay} requests to ${server} at once`)
+      .slice(0, 1),
+
+  /** A server that lied is not asked again while it is banned. */
+  lied: (run) =>
+    run.scenario.servers.flatMap(({ name }) => {
+      const requests = requestsTo(run, name);
+      const firstMs = Math.min(
+        ...requests.filter(({ end }) => end === "lie").map(({ endedMs }) => endedMs),
+      );
+      const asked = requests.filter(({ beganMs }) => beganMs > firstMs).length;
+      // One request after each ban, and those that go with it before its answer is seen.
+      const bans = Math.floor((run.endedMs - firstMs) / run.bounds.limits.banMs);
+      const allowed = Math.max(0, bans) * run.bounds.limits.connectionsPerServer;
+      return asked <= allowed ? [] : [`${name} lied, and was asked ${asked} times after it`];
+    }),
+
+  /** A 404 is believed for a while. */
+  notFound: (run) =>
+    run.scenario.servers.flatMap(({ name }) => {
+      const lackedAtMs = new Map<number, number>();
+      const again: string[] = [];
+      for (const { blockIndex, beganMs, end, endedMs } of requestsTo(run, name)) {
+        const atMs = lackedAtMs.get(blockIndex) ?? -Infinity;
+        if (beganMs >= atMs && beganMs < atMs + run.bounds.limits.notFoundMemoryMs) {
+          again.push(`${name} was asked for block ${blockIndex} soon after its 404`);
+        }
+        if (end === "notFound") lackedAtMs.set(blockIndex, endedMs);
+      }
+      return again.slice(0, 1);
+    }),
+
+  /** Equal servers share the work. */
+  fair(run) {
+    if (run.scenario.kind !== "equal") return [];
+    const counts = run.scenario.servers.map(({ name }) => usefulCount(run, name));
+    const fair = counts.reduce((sum, count) => sum + count, 0) / counts.length;
+    return Math.min(...counts) >= fair / 3
+      ? []
+      : [`equal servers gave ${counts.join(", ")} blocks`];
+  },
+
+  /** A faster server does more. */
+  faster(run) {
+    if (run.scenario.kind !== "faster") return [];
+    const fast = usefulCount(run, "fast");
+    return run.scenario.servers
+      .filter(({ name }) => name !== "fast" && usefulCount(run, name) >= fast)
+      .map(({ name }) => `${name} gave ${usefulCount(run, name)} blocks, the fast one ${fast}`);
+  },
+
+  /** At the end there is nothing left. */
+  leftOver: (run) => [...run.leftOver],
+} as const satisfies Record<string, (run: Case) => string[]>;
+
+export type ClaimName = keyof typeof CLAIMS;
+
+export const CLAIM_NAMES: ReadonlySet<ClaimName> = new Set(Object.keys(CLAIMS) as ClaimName[]);
+
+/** All claims that a run breaks. */
+export function violations(scenario: Scenario, run: RunRecord, bounds: ClaimBounds): Violation[] {
+  const found: Violation[] = [];
+  for (const claim of CLAIM_NAMES) {
+    for (const what of CLAIMS[claim]({ ...run, scenario, bounds })) found.push({ claim, what });
+  }
+  return found;
+}
+
+/**
+ * How often a server may be asked after it died: what goes out before its first failures are seen, the failures after
+ * which it rests, then one request a rest, or one each time when nobody else is left to ask.
+ */
+function allowedRequests({ endedMs, bounds }: Case, deadMs: number): number {
+  const { limits, lastResortProbeMs } = bounds;
+  const deadForMs = Math.max(0, endedMs - deadMs);
+  const probes = Math.ceil(deadForMs / limits.restMs) + Math.ceil(deadForMs / lastResortProbeMs);
+  return limits.connectionsPerServer + limits.failuresBeforeRest + probes;
+}
+
+/** Bytes that were thrown away only because another server was asked too, or first. */
+function isRaced({ end, isBad }: RequestRecord): boolean {
+  return end === "late" || (end === "lost" && !isBad);
+}
+
+/** Bytes that a broken server made the client throw away. */
+function isCostly({ end, isBad }: RequestRecord): boolean {
+  return end === "lie" || end === "failed" || (end === "lost" && isBad);
+}
+
+function requestsTo({ requests }: RunRecord, name: string): RequestRecord[] {
+  return requests.filter(({ server }) => server === name);
+}
+
+function usefulCount(run: RunRecord, name: string): number {
+  return requestsTo(run, name).filter(({ end }) => end === "right").length;
+}
+
+function sumBytes(requests: readonly RequestRecord[]): number {
+  return requests.reduce((sum, { receivedBytes }) => sum + receivedBytes, 0);
+}
