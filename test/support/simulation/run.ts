@@ -48,7 +48,7 @@ export async function runScenario(
   const log = createLogger((level, message) => {
     world.note(() => `log ${level}: ${message}`);
   }, "debug");
-  const set: ServerSet = createSet({ servers, clock, log, limits });
+  const set: ServerSet = createSet({ servers, clock, log, limits, unixMs: () => clock.nowMs() });
   // Swapped at the end, to see how many places are free.
   let fetcher: BlockSource = world.watched(set);
   const stored = createStoreThenFetch({
