@@ -194,7 +194,11 @@ describe("the simulation", () => {
       "leftOver",
     ]);
     const stuck = setOf(() => new Promise(() => undefined));
-    assert.deepEqual(await brokenClaims(scenarioOf([honest]), stuck), ["reads", "leftOver"]);
+    assert.deepEqual(await brokenClaims(scenarioOf([honest]), stuck), [
+      "reads",
+      "lastFetch",
+      "leftOver",
+    ]);
     const ticking: typeof createServerSet = (options) => {
       options.clock.after(1e9, () => undefined);
       return createServerSet(options);

@@ -1,8 +1,8 @@
 /** What is claimed of every run. Pure: each claim looks at the record of a run, and says where it does not hold. */
 import type { LimitsOf } from "../../../src/core/limits.js";
 import { deadSinceMs, uselessSinceMs } from "./behaviour.js";
-import { BLOCK_BYTES } from "./library.js";
-import type { RequestRecord, RunRecord } from "./record.js";
+import { BLOCK_BYTES, BLOCKS_PER_FILE } from "./library.js";
+import type { ReadRecord, RequestRecord, RunRecord } from "./record.js";
 import type { Scenario } from "./scenario.js";
 
 export interface ClaimBounds {
@@ -32,12 +32,15 @@ interface Case extends RunRecord {
 
 const CLAIMS = {
   /** Who waits gets the right bytes in time. */
-  reads: ({ reads }) =>
-    reads
+  reads: (run) =>
+    run.reads
       .filter(({ end }) => end !== "right" && end !== "gaveUp")
-      .map(
-        ({ reader, offset, length, beganMs, end, reason }) =>
-          `reader ${reader}'s read of ${length} bytes from ${offset} at ${beganMs.toFixed(0)} ms: ${end}: ${reason}`,
+      .map((read) =>
+        [
+          `reader ${read.reader}'s read of ${read.length} bytes of file ${read.file} from ${read.offset}`,
+          `at ${read.beganMs.toFixed(0)} ms: ${read.end}: ${read.reason}`,
+          ...blocksOf(read).map((blockIndex) => storyOf(run, blockIndex)),
+        ].join("\n    "),
       ),
 
   /** Races cost little beside what is of use. */
@@ -142,6 +145,9 @@ const CLAIMS = {
       .map(({ name }) => `${name} gave ${usefulCount(run, name)} blocks, the fast one ${fast}`);
   },
 
+  /** The set works when all is over. */
+  lastFetch: ({ lastFetch }) => (lastFetch === undefined ? [] : [lastFetch]),
+
   /** At the end there is nothing left. */
   leftOver: (run) => [...run.leftOver],
 } as const satisfies Record<string, (run: Case) => string[]>;
@@ -190,4 +196,24 @@ function usefulCount(run: RunRecord, name: string): number {
 
 function sumBytes(requests: readonly RequestRecord[]): number {
   return requests.reduce((sum, { receivedBytes }) => sum + receivedBytes, 0);
+}
+
+function blocksOf({ file, offset, length }: ReadRecord): number[] {
+  const first = Math.floor(offset / BLOCK_BYTES);
+  const last = Math.floor((offset + length - 1) / BLOCK_BYTES);
+  return Array.from(
+    { length: Math.min(last, BLOCKS_PER_FILE - 1) - first + 1 },
+    (_, index) => file * BLOCKS_PER_FILE + first + index,
+  );
+}
+
+/** Who was asked for a block, from when to when, and what came of it. */
+function storyOf({ requests }: RunRecord, blockIndex: number): string {
+  const parts = requests
+    .filter((request) => request.blockIndex === blockIndex)
+    .map(
+      ({ server, beganMs, endedMs, end, receivedBytes }) =>
+        `${server} ${beganMs.toFixed(0)}–${endedMs.toFixed(0)} ms ${end}, ${receivedBytes} bytes`,
+    );
+  return `block ${blockIndex}: ${parts.length === 0 ? "nobody was asked" : parts.join("; ")}`;
 }

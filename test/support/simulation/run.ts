@@ -1,5 +1,6 @@
 /** One run: a scenario against the real set of servers, with the real store-then-fetch and flights above it. */
 import type { BlockSource } from "../../../src/block/ports.js";
+import { errorMessage } from "../../../src/core/errors.js";
 import { LIMITS, type LimitsOf } from "../../../src/core/limits.js";
 import { createLogger } from "../../../src/core/log.js";
 import { createServerSet, type ServerSet } from "../../../src/fetch/serverSet.js";
@@ -7,7 +8,7 @@ import { withSingleFlight } from "../../../src/source/singleFlight.js";
 import { createStoreThenFetch } from "../../../src/source/storeThenFetch.js";
 import { createMemoryStore } from "../memoryStore.js";
 import { drive, promisesSettle } from "./eventClock.js";
-import { leftOver } from "./leftOver.js";
+import { lookForLeftOver } from "./leftOver.js";
 import { createLibrary, SCALE } from "./library.js";
 import { runReader } from "./readers.js";
 import type { ReadRecord, RunRecord } from "./record.js";
@@ -62,6 +63,12 @@ export async function runScenario(
   const failureMemoryMs = LIMITS.read.failedBlockMemoryMs;
   const source = withSingleFlight(stored, { clock, failureMemoryMs });
 
+  // Node's own answer would not say in which seed it was.
+  const rejections: string[] = [];
+  const onRejection = (error: unknown): void => {
+    rejections.push(`nobody handled a rejection: ${errorMessage(error)}`);
+  };
+  process.on("unhandledRejection", onRejection);
   const reads: ReadRecord[] = [];
   let isDone = false;
   void Promise.all(
@@ -76,7 +83,7 @@ export async function runScenario(
   // What was asked for ahead is given up now.
   await promisesSettle();
   const requests = [...world.requests];
-  const left = await leftOver({
+  const left = await lookForLeftOver({
     end,
     world,
     set,
@@ -87,5 +94,13 @@ export async function runScenario(
       fetcher = next;
     },
   });
-  return { requests, reads, endedMs, leftOver: left, trace: world.trace };
+  process.off("unhandledRejection", onRejection);
+  return {
+    requests,
+    reads,
+    endedMs,
+    leftOver: [...left.leftOver, ...rejections],
+    lastFetch: left.lastFetch,
+    trace: world.trace,
+  };
 }
