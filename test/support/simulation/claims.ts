@@ -60,8 +60,8 @@ const CLAIMS = {
       const bytes = sumBytes(requests);
       const sinceMs = uselessSinceMs(plan);
       const before = requests.filter(({ beganMs }) => beganMs < sinceMs).length;
-      const allowed =
-        (before + (sinceMs === Infinity ? 0 : allowedRequests(run, sinceMs))) * BLOCK_BYTES;
+      const after = sinceMs === Infinity ? 0 : allowedRequests(run, sinceMs);
+      const allowed = (before + after) * BLOCK_BYTES;
       return bytes <= allowed
         ? []
         : [`${bytes} bytes of no use from ${plan.name}: at most ${allowed}`];
@@ -82,13 +82,29 @@ const CLAIMS = {
   hammered: (run) =>
     run.scenario.servers.flatMap((plan) => {
       const deadMs = deadSinceMs(plan);
-      if (deadMs === Infinity) return [];
-      const asked = requestsTo(run, plan.name).filter(({ beganMs }) => beganMs > deadMs).length;
-      const allowed = allowedRequests(run, deadMs);
-      return asked <= allowed
+      const asked = requestsTo(run, plan.name).filter(({ endedMs }) => endedMs >= deadMs);
+      // What was ended because nobody wanted it any more says nothing of the server.
+      const seenMs = Math.min(
+        ...asked.filter(({ end }) => end === "failed" || end === "lost").map((one) => one.endedMs),
+      );
+      const after = asked.filter(({ beganMs }) => beganMs > seenMs).length;
+      const allowed = allowedRequests(run, seenMs);
+      return after <= allowed
         ? []
-        : [`${plan.name}, dead since ${deadMs} ms, was asked ${asked} times: at most ${allowed}`];
+        : [
+            `${plan.name}, dead since ${deadMs} ms, first failed at ${seenMs} ms, and was asked ${after} times after it: at most ${allowed}`,
+          ];
     }),
+
+  /** Nobody is asked only to be cut off at once. */
+  cutAtOnce: ({ requests }) =>
+    requests
+      .filter((request) => isCutAtOnce(request))
+      .map(
+        ({ server, blockIndex, beganMs }) =>
+          `${server} was asked for block ${blockIndex} and cut off at once, at ${beganMs.toFixed(1)} ms`,
+      )
+      .slice(0, 3),
 
   /** No server has more requests at once than it may. */
   connections: ({ requests, bounds }) =>
@@ -166,14 +182,19 @@ export function violations(scenario: Scenario, run: RunRecord, bounds: ClaimBoun
 }
 
 /**
- * How often a server may be asked after it died: what goes out before its first failures are seen, the failures after
- * which it rests, then one request a rest, or one each time when nobody else is left to ask.
+ * How often a server may be asked after it was first seen to fail: as many requests as can be under way and as it takes
+ * for it to rest, and after that once a rest, or once each time when nobody else is left to ask.
  */
-function allowedRequests({ endedMs, bounds }: Case, deadMs: number): number {
+function allowedRequests({ endedMs, bounds }: Case, seenMs: number): number {
   const { limits, lastResortProbeMs } = bounds;
-  const deadForMs = Math.max(0, endedMs - deadMs);
-  const probes = Math.ceil(deadForMs / limits.restMs) + Math.ceil(deadForMs / lastResortProbeMs);
+  const sinceMs = Math.max(0, endedMs - seenMs);
+  const probes = Math.ceil(sinceMs / limits.restMs) + Math.ceil(sinceMs / lastResortProbeMs);
   return limits.connectionsPerServer + limits.failuresBeforeRest + probes;
+}
+
+/** Begun and ended in one moment, though somebody wanted the block: nothing could come of it. */
+function isCutAtOnce({ end, beganMs, endedMs }: RequestRecord): boolean {
+  return end === "lost" && endedMs === beganMs;
 }
 
 /** Bytes that were thrown away only because another server was asked too, or first. */

@@ -9,7 +9,7 @@ import { LIMITS } from "../../../src/core/limits.js";
 import type { ServerSet } from "../../../src/fetch/serverSet.js";
 import type { StoreThenFetch } from "../../../src/source/storeThenFetch.js";
 import { drive, promisesSettle, type DriveEnd } from "./eventClock.js";
-import { BLOCK_BYTES, SCALE } from "./library.js";
+import { BLOCK_BYTES } from "./library.js";
 import type { RunRecord } from "./record.js";
 import type { SimulatedServer } from "./simulatedServer.js";
 import type { World } from "./world.js";
@@ -20,6 +20,7 @@ export interface LeftOverParts {
   readonly set: ServerSet;
   readonly servers: readonly SimulatedServer[];
   readonly stored: StoreThenFetch;
+  readonly blocksInFlight: number;
   /** One that an honest server has. */
   readonly block: BlockHash;
   /** Puts a source in the place of the set. */
@@ -63,11 +64,11 @@ function underWay(when: string, { world, set, servers }: LeftOverParts): string[
 }
 
 /** As many fetches as there are places must all get one at once. */
-async function takenPlaces({ stored, setFetcher }: LeftOverParts): Promise<string[]> {
-  const count = Math.min(
-    LIMITS.read.blocksInFlight,
-    Math.floor(LIMITS.memory.inFlightBytes / SCALE / BLOCK_BYTES),
-  );
+async function takenPlaces({
+  stored,
+  blocksInFlight: count,
+  setFetcher,
+}: LeftOverParts): Promise<string[]> {
   const controller = new AbortController();
   setMaxListeners(0, controller.signal);
   let begun = 0;

@@ -9,7 +9,7 @@ import { createStoreThenFetch } from "../../../src/source/storeThenFetch.js";
 import { createMemoryStore } from "../memoryStore.js";
 import { drive, promisesSettle } from "./eventClock.js";
 import { lookForLeftOver } from "./leftOver.js";
-import { createLibrary, SCALE } from "./library.js";
+import { BLOCK_BYTES, createLibrary, SCALE } from "./library.js";
 import { runReader } from "./readers.js";
 import type { ReadRecord, RunRecord } from "./record.js";
 import type { Scenario } from "./scenario.js";
@@ -40,7 +40,7 @@ export async function runScenario(
   scenario: Scenario,
   { isTraced = false, createSet = createServerSet }: RunOptions = {},
 ): Promise<RunRecord> {
-  const { seed, lineBytesPerSecond } = scenario;
+  const { seed, lineBytesPerSecond, blocksInFlight } = scenario;
   const library = LIBRARY;
   const limits = SCALED_LIMITS;
   const world = createWorld({ seed, library, limits, lineBytesPerSecond, isTraced });
@@ -56,8 +56,8 @@ export async function runScenario(
     store: createMemoryStore(),
     fetcher: { fetch: (request) => fetcher.fetch(request) },
     log,
-    blocksInFlight: LIMITS.read.blocksInFlight,
-    inFlightBytes: LIMITS.memory.inFlightBytes / SCALE,
+    blocksInFlight,
+    inFlightBytes: Math.max(LIMITS.memory.inFlightBytes / SCALE, blocksInFlight * BLOCK_BYTES),
     storeReadBytes: LIMITS.memory.storeReadBytes / SCALE,
   });
   const failureMemoryMs = LIMITS.read.failedBlockMemoryMs;
@@ -89,6 +89,7 @@ export async function runScenario(
     set,
     servers,
     stored,
+    blocksInFlight,
     block: library.hashOf(0),
     setFetcher: (next) => {
       fetcher = next;
