@@ -81,17 +81,32 @@ export const LIMITS = {
     statDeadlineMs: 10_000,
     /** The kernel asks two or three times for a read that failed; it is answered from memory. */
     failedBlockMemoryMs: 5_000,
-    blocksInFlight: 16,
+    /** Blocks being fetched at once. Of 2 MiB blocks the bytes in flight allow as many; smaller ones fill a long line. */
+    blocksInFlight: 32,
+    /** Of these, places that read-ahead leaves free: a reader finds one, and a few more besides it. */
+    blocksKeptForWaiting: 4,
+    /** Blocks that one read asks for at once: they may be a byte long, and a read touch very many. */
+    blocksPerReadAtOnce: 16,
+    /** Blocks looked up in the store at once, when a list is counted. */
+    lookUpsAtOnce: 16,
     /** Blocks asked for ahead when a whole file is written out. */
     sequenceAheadBytes: 16 * MIB,
+    sequenceAheadBlocks: 16,
   },
   memory: {
     /** Verified blocks held for the next read. */
     cachedBlocksBytes: 128 * MIB,
     /** Blocks being fetched, and fetched ones not yet written to the store. */
     inFlightBytes: 64 * MIB,
+    /** Of these, bytes that read-ahead leaves free: eight readers of 2 MiB blocks go past a full read-ahead. */
+    inFlightKeptForWaitingBytes: 16 * MIB,
     /** Blocks being read from the store and checked. */
     storeReadBytes: 64 * MIB,
+    /**
+     * Of these, bytes that read-ahead leaves free. It reads eight 2 MiB blocks at once, enough to keep the disk and
+     * libuv's four threads busy; a reader's block would stand behind more of them in the threads' queue.
+     */
+    storeReadKeptForWaitingBytes: 48 * MIB,
     /** Hashes of lists that were read lately and are not open: two million blocks' worth. */
     listHashesBytes: 64 * MIB,
   },

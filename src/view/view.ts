@@ -54,8 +54,8 @@ export function createView(parts: {
       const spans = spansOf(geometry, range);
       const parts: Uint8Array[] = [];
       // Blocks may be a byte long: a read of many must not ask for all of them at once.
-      for (let at = 0; at < spans.length; at += LIMITS.read.blocksInFlight) {
-        const few = spans.slice(at, at + LIMITS.read.blocksInFlight);
+      for (let at = 0; at < spans.length; at += LIMITS.read.blocksPerReadAtOnce) {
+        const few = spans.slice(at, at + LIMITS.read.blocksPerReadAtOnce);
         parts.push(...(await Promise.all(few.map((span) => readSpan(span, signal)))));
       }
       return parts;
