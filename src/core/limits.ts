@@ -66,11 +66,15 @@ export const LIMITS = {
     /** What races may cost: a part of what was of use, and so many blocks at the start. */
     raceExtraFraction: 0.05,
     raceAllowanceBlocks: 2,
+    /** However slow a server has been, its block is late after this: no headers may take 10 s, a read 30 s. */
+    raceLastMs: 5_000,
     /** How often a request that is late is looked at again. */
     raceLookMs: 500,
-    /** A late request that will need this much longer is given up for another server, once it had this long. */
-    hopelessAfterMs: 2_000,
-    hopelessMs: 10_000,
+    /** A late request that brought nothing for so long stands still. */
+    standstillMs: 2_000,
+    /** One that will need this much longer, and the time of its bytes at this rate, is too slow: 10 s for 2 MiB. */
+    hopelessMs: 5_000,
+    hopelessBytesPerSecond: 400 * KIB,
     /** What is known of servers is noted for the next start at most this often. */
     recordSaveMs: 5_000,
   },
