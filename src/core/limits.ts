@@ -97,9 +97,31 @@ export const LIMITS = {
     sequenceAheadBytes: 16 * MIB,
     sequenceAheadBlocks: 16,
   },
+  readAhead: {
+    /** Blocks ahead of a reader in order, once the window has doubled to it: enough for most lines. */
+    windowBlocks: 16,
+    /** The same on a long line, if the budget has it: twice what can be in flight, since some came and wait. */
+    maxWindowBlocks: 64,
+    /** Readers of one open file that are told apart; each costs a look at every read. */
+    streamsPerFile: 16,
+    /** A stream that saw none of so many reads of its file is over. */
+    streamIdleReads: 64,
+    /** The kernel has up to a dozen reads of 128 KiB on their way, and they arrive in any order. */
+    outOfOrderBytes: 1 * MIB,
+    /** A stream that was not read for so long gives up its part of the budget when others need it. */
+    idleMs: 60_000,
+    /** A block that came faster was not far away. Sixteen of 64 KiB in this time are 200 MiB/s: nothing is lost. */
+    nearMs: 5,
+    /** The shortest block time, which a busy line hides: found again between one and two of these later. */
+    blockTimeMemoryMs: 5 * 60_000,
+    /** The highest rate, which goes down when the line or the reader gets slower. */
+    rateMemoryMs: 10_000,
+  },
   memory: {
     /** Verified blocks held for the next read. */
     cachedBlocksBytes: 128 * MIB,
+    /** Blocks asked for ahead and not yet read. They lie in the cache above, so this is half of it. */
+    aheadBytes: 64 * MIB,
     /** Blocks being fetched, and fetched ones not yet written to the store. */
     inFlightBytes: 64 * MIB,
     /** Of these, bytes that read-ahead leaves free: eight readers of 2 MiB blocks go past a full read-ahead. */

@@ -100,7 +100,7 @@ describe("a reader in order", { skip, concurrency: false }, () => {
   });
 
   it("AHEAD-1: gets eight times and more what one connection gives", async (t) => {
-    const { bytes, path, serveBehind, mount } = await fixture(t, 128 * MIB);
+    const { bytes, path, serveBehind, mount } = await fixture(t, 256 * MIB);
     const connectionBytesPerSecond = 4e6;
     await mount([await serveBehind({ connectionBytesPerSecond })]);
     const tookMs = await readAll(path, bytes);
