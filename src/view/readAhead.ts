@@ -108,28 +108,30 @@ export function createReadAhead(parts: {
     }
   };
 
+  /** What of these blocks was asked for: not ahead of its reader any more. */
+  const takeOut = ({ blocks, share }: Asked, { first, last }: BlockSpan): AbortController[] => {
+    const taken = [...blocks].filter(([blockIndex]) => blockIndex >= first && blockIndex <= last);
+    for (const [blockIndex] of taken) {
+      blocks.delete(blockIndex);
+      share.give(blockSizeBytes);
+    }
+    return taken.map(([, controller]) => controller);
+  };
+
   return {
     follow(read) {
-      const taken: AbortController[] = [];
-      const over = (): void => {
-        abortAll(taken);
-      };
-      if (isClosed) return over;
+      if (isClosed) return () => undefined;
       const lineBlocks = Math.floor(shared.line.worthwhileBytes() / blockSizeBytes);
       const { stream, wanted, jumpedBefore, ended } = streams.follow(read, lineBlocks);
       for (const other of ended) end(other);
       const asked = askedBy.get(stream);
       asked?.share.noteRead();
-      for (const [blockIndex, controller] of asked?.blocks ?? []) {
-        const isRead = blockIndex >= read.first && blockIndex <= read.last;
-        if (!isRead && blockIndex >= jumpedBefore) continue;
-        asked?.blocks.delete(blockIndex);
-        asked?.share.give(blockSizeBytes);
-        if (isRead) taken.push(controller);
-        else abortAll([controller]);
-      }
+      const taken = asked ? takeOut(asked, read) : [];
+      if (asked) abortAll(takeOut(asked, { first: 0, last: jumpedBefore - 1 }));
       askAhead(stream, wanted);
-      return over;
+      return () => {
+        abortAll(taken);
+      };
     },
     close() {
       isClosed = true;
@@ -140,6 +142,7 @@ export function createReadAhead(parts: {
 
 /** Ends what is under way; for a block that came it changes nothing. */
 function abortAll(controllers: Iterable<AbortController>): void {
-  const reason = new PsyncError("ERR_PSYNC_INTERRUPTED", "nobody reads that far any more");
-  for (const controller of controllers) controller.abort(reason);
+  for (const controller of controllers) {
+    controller.abort(new PsyncError("ERR_PSYNC_INTERRUPTED", "nobody reads that far any more"));
+  }
 }

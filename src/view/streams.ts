@@ -63,6 +63,9 @@ export function createStreams(file: {
   const streams = new Set<StreamState>();
   let readCount = 0;
 
+  const stateOf = (stream: Stream): StreamState | undefined =>
+    [...streams].find((state) => state === stream);
+
   /** The blocks at which a read must begin to belong to a stream. */
   const reachOf = ({ front, frontReadFirst, windowBlocks: window }: StreamState): BlockSpan => {
     // One that has not read in order yet has proved nothing: only what touches it can belong to it.
@@ -148,13 +151,13 @@ export function createStreams(file: {
       };
     },
     broke(stream, blockIndex) {
-      for (const state of streams) {
-        if (state !== stream || blockIndex <= state.front) continue;
-        state.brokenAt = Math.min(blockIndex, state.brokenAt ?? blockIndex);
-      }
+      const state = stateOf(stream);
+      if (!state || blockIndex <= state.front) return;
+      state.brokenAt = Math.min(blockIndex, state.brokenAt ?? blockIndex);
     },
     end(stream) {
-      for (const state of streams) if (state === stream) streams.delete(state);
+      const state = stateOf(stream);
+      if (state) streams.delete(state);
     },
   };
 }
