@@ -98,6 +98,11 @@ export function createReadPath(parts: {
     blocksInFlight: LIMITS.read.blocksInFlight,
     inFlightBytes: LIMITS.memory.inFlightBytes,
     storeReadBytes: LIMITS.memory.storeReadBytes,
+    keptForWaiting: {
+      blocksInFlight: LIMITS.read.blocksKeptForWaiting,
+      inFlightBytes: LIMITS.memory.inFlightKeptForWaitingBytes,
+      storeReadBytes: LIMITS.memory.storeReadKeptForWaitingBytes,
+    },
   });
   const failureMemoryMs = LIMITS.read.failedBlockMemoryMs;
   const shared = withSingleFlight(stored, { clock: systemClock, failureMemoryMs });

@@ -23,6 +23,7 @@ export { parseHashlist, type ParseOptions } from "./hashlist/parse.js";
 export { readHashlist } from "./hashlist/readHashlist.js";
 export { fileSize } from "./view/fileSize.js";
 export { blocksInOrder } from "./view/sequence.js";
+export { createSharedReadAhead, type SharedReadAhead } from "./view/readAhead.js";
 export { createView, type ByteRange, type View } from "./view/view.js";
 export { openStore, type Store, type StoredServers, type StoreOptions } from "./store/openStore.js";
 export { createReadPath, createServers, type ReadPath } from "./compose.js";

@@ -66,11 +66,15 @@ export const LIMITS = {
     /** What races may cost: a part of what was of use, and so many blocks at the start. */
     raceExtraFraction: 0.05,
     raceAllowanceBlocks: 2,
+    /** However slow a server has been, its block is late after this: no headers may take 10 s, a read 30 s. */
+    raceLastMs: 5_000,
     /** How often a request that is late is looked at again. */
     raceLookMs: 500,
-    /** A late request that will need this much longer is given up for another server, once it had this long. */
-    hopelessAfterMs: 2_000,
-    hopelessMs: 10_000,
+    /** A late request that brought nothing for so long stands still. */
+    standstillMs: 2_000,
+    /** One that will need this much longer, and the time of its bytes at this rate, is too slow: 10 s for 2 MiB. */
+    hopelessMs: 5_000,
+    hopelessBytesPerSecond: 400 * KIB,
     /** What is known of servers is noted for the next start at most this often. */
     recordSaveMs: 5_000,
   },
@@ -81,17 +85,54 @@ export const LIMITS = {
     statDeadlineMs: 10_000,
     /** The kernel asks two or three times for a read that failed; it is answered from memory. */
     failedBlockMemoryMs: 5_000,
-    blocksInFlight: 16,
+    /** Blocks being fetched at once. Of 2 MiB blocks the bytes in flight allow as many; smaller ones fill a long line. */
+    blocksInFlight: 32,
+    /** Of these, places that read-ahead leaves free: a reader finds one, and a few more besides it. */
+    blocksKeptForWaiting: 4,
+    /** Blocks that one read asks for at once: they may be a byte long, and a read touch very many. */
+    blocksPerReadAtOnce: 16,
+    /** Blocks looked up in the store at once, when a list is counted. */
+    lookUpsAtOnce: 16,
     /** Blocks asked for ahead when a whole file is written out. */
     sequenceAheadBytes: 16 * MIB,
+    sequenceAheadBlocks: 16,
+  },
+  readAhead: {
+    /** Blocks ahead of a reader in order, once the window has doubled to it: enough for most lines. */
+    windowBlocks: 16,
+    /** The same on a long line, if the budget has it: twice what can be in flight, since some came and wait. */
+    maxWindowBlocks: 64,
+    /** Readers of one open file that are told apart; each costs a look at every read. */
+    streamsPerFile: 16,
+    /** A stream that saw none of so many reads of its file is over. */
+    streamIdleReads: 64,
+    /** The kernel has up to a dozen reads of 128 KiB on their way, and they arrive in any order. */
+    outOfOrderBytes: 1 * MIB,
+    /** A stream that was not read for so long gives up its part of the budget when others need it. */
+    idleMs: 60_000,
+    /** A block that came faster was not far away. Sixteen of 64 KiB in this time are 200 MiB/s: nothing is lost. */
+    nearMs: 5,
+    /** The shortest block time, which a busy line hides: found again between one and two of these later. */
+    blockTimeMemoryMs: 5 * 60_000,
+    /** The highest rate, which goes down when the line or the reader gets slower. */
+    rateMemoryMs: 10_000,
   },
   memory: {
     /** Verified blocks held for the next read. */
     cachedBlocksBytes: 128 * MIB,
+    /** Blocks asked for ahead and not yet read. They lie in the cache above, so this is half of it. */
+    aheadBytes: 64 * MIB,
     /** Blocks being fetched, and fetched ones not yet written to the store. */
     inFlightBytes: 64 * MIB,
+    /** Of these, bytes that read-ahead leaves free: eight readers of 2 MiB blocks go past a full read-ahead. */
+    inFlightKeptForWaitingBytes: 16 * MIB,
     /** Blocks being read from the store and checked. */
     storeReadBytes: 64 * MIB,
+    /**
+     * Of these, bytes that read-ahead leaves free. It reads eight 2 MiB blocks at once, enough to keep the disk and
+     * libuv's four threads busy; a reader's block would stand behind more of them in the threads' queue.
+     */
+    storeReadKeptForWaitingBytes: 48 * MIB,
     /** Hashes of lists that were read lately and are not open: two million blocks' worth. */
     listHashesBytes: 64 * MIB,
   },

@@ -35,12 +35,16 @@ export function startAttempt(
   const { clock, lateAtMs, onChange } = options;
   const controller = new AbortController();
   const startMs = clock.nowMs();
-  const state: { firstByteMs?: number; receivedBytes: number; result?: Attempt["result"] } = {
-    receivedBytes: 0,
-  };
+  const state: {
+    firstByteMs?: number;
+    receivedBytes: number;
+    lastByteAtMs: number;
+    result?: Attempt["result"];
+  } = { receivedBytes: 0, lastByteAtMs: startMs };
 
   const onReceived = (receivedBytes: number): void => {
     state.receivedBytes = receivedBytes;
+    state.lastByteAtMs = clock.nowMs();
     if (state.firstByteMs !== undefined) return;
     state.firstByteMs = clock.nowMs() - startMs;
     onChange();
@@ -65,6 +69,9 @@ export function startAttempt(
     },
     get receivedBytes() {
       return state.receivedBytes;
+    },
+    get lastByteAtMs() {
+      return state.lastByteAtMs;
     },
     get result() {
       return state.result;

@@ -19,7 +19,7 @@ import type { HttpServer } from "./httpServer.js";
 import { failed } from "./outcome.js";
 import type { RaceBudget } from "./raceBudget.js";
 import { raceStep } from "./raceRules.js";
-import type { BookQuery, ServerBook } from "./serverBook.js";
+import { hopelessMs, type BookQuery, type ServerBook } from "./serverBook.js";
 
 export interface BlockFetchContext {
   /** By name, in configured order. */
@@ -66,7 +66,8 @@ class BlockFetch {
   /** In the order they were asked: at most two. */
   #running: Attempt[] = [];
   #waitedSinceMs: number;
-  #maySecond = true;
+  /** Whether a race was paid for already: once a block. */
+  #hasPaid = false;
   /** Called with what the race did cost, where its bytes were set aside. */
   #pay: ((spentBytes: number) => void) | undefined;
 
@@ -139,13 +140,19 @@ class BlockFetch {
     }
   }
 
-  #query(isWaitedFor = this.#urgency.isWaitedFor): BookQuery {
+  #query(): BookQuery {
     const { hash, maxBytes } = this.#request;
     const { clock, limits } = this.#context;
     const notBeforeMs = new Map(this.#story.notBeforeMs());
     for (const { server } of this.#running) notBeforeMs.set(server, Infinity);
-    const giveUpAtMs = this.#waitedSinceMs + limits.patienceMs;
-    return { hash, maxBytes, nowMs: clock.nowMs(), isWaitedFor, giveUpAtMs, notBeforeMs };
+    return {
+      hash,
+      maxBytes,
+      nowMs: clock.nowMs(),
+      isWaitedFor: this.#urgency.isWaitedFor,
+      giveUpAtMs: this.#waitedSinceMs + limits.patienceMs,
+      notBeforeMs,
+    };
   }
 
   /** Asks a server that the book knows is asked. */
@@ -168,7 +175,7 @@ class BlockFetch {
   #step(): number {
     const { clock, limits, budget } = this.#context;
     const { maxBytes } = this.#request;
-    let maySecond = this.#maySecond;
+    let maySecond = true;
     for (;;) {
       const step = raceStep(
         {
@@ -176,8 +183,9 @@ class BlockFetch {
           nowMs: clock.nowMs(),
           isWaitedFor: this.#urgency.isWaitedFor,
           maxBytes,
+          hopelessMs: hopelessMs(maxBytes, limits),
           maySecond,
-          canPay: budget.canReserve(maxBytes),
+          canPay: !this.#hasPaid && budget.canReserve(maxBytes),
           isPaidFor: this.#pay !== undefined,
         },
         limits,
@@ -189,38 +197,45 @@ class BlockFetch {
           this.#cut(step.loser, "lost");
           break;
         case "second":
-          maySecond = false;
-          if (this.#askSecond()) this.#maySecond = false;
+          maySecond = this.#askSecond();
           break;
-        case "hopeless":
-          if (!this.#replace(step.slow)) return clock.nowMs() + limits.raceLookMs;
+        case "replace":
+          maySecond = this.#replace(step.slow);
       }
     }
   }
 
   /** @returns whether there was another server to ask */
   #askSecond(): boolean {
-    const { book, clock, budget } = this.#context;
-    const { maxBytes } = this.#request;
-    const choice = book.choose(this.#query(false));
-    if (choice.type !== "ask") return false;
-    book.begin(choice.server, clock.nowMs());
-    this.#pay = budget.reserve(maxBytes);
-    this.#ask(choice.server);
+    const { budget } = this.#context;
+    const server = this.#anotherServer();
+    if (server === undefined) return false;
+    if (!this.#hasPaid) this.#pay = budget.reserve(this.#request.maxBytes);
+    this.#hasPaid ||= this.#pay !== undefined;
+    this.#ask(server);
     return true;
   }
 
-  /** Gives up a request that would take far too long, if another server can be expected to be quicker. */
+  /** @returns whether there was another server to ask */
   #replace(slow: Attempt): boolean {
-    const { book, clock, limits } = this.#context;
-    const choice = book.choose(this.#query(false));
-    if (choice.type !== "ask") return false;
-    const expectedMs = book.expectedMs(choice.server, this.#request.maxBytes) ?? 0;
-    if (expectedMs > limits.hopelessMs / 2) return false;
-    book.begin(choice.server, clock.nowMs());
+    const server = this.#anotherServer();
+    if (server === undefined) return false;
     this.#cut(slow, "dropped");
-    this.#ask(choice.server);
+    this.#ask(server);
     return true;
+  }
+
+  /** One that can be asked now and can be expected to be quick, begun in the book. */
+  #anotherServer(): string | undefined {
+    const { book, clock, limits } = this.#context;
+    // Something is under way: nobody waits for the sake of this one alone.
+    const choice = book.choose({ ...this.#query(), giveUpAtMs: Infinity });
+    if (choice.type !== "ask") return undefined;
+    const { maxBytes } = this.#request;
+    const expectedMs = book.expectedMs(choice.server, maxBytes) ?? 0;
+    if (expectedMs > hopelessMs(maxBytes, limits) / 2) return undefined;
+    book.begin(choice.server, clock.nowMs());
+    return choice.server;
   }
 
   /** Takes the result of an attempt that ended. @returns the block, where it has it */

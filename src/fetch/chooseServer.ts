@@ -34,6 +34,10 @@ export interface ChoiceQuery {
   /** Whether enough requests went to the best ones to spend one on a try. */
   readonly mayTry: boolean;
   readonly tryAfterMs: number;
+  /** What a server of which nothing is known is taken to need, where others are known. */
+  readonly newcomerMs: number;
+  /** One that needs longer comes after those that rest. */
+  readonly goodMs: number;
 }
 
 export type Choice =
@@ -46,17 +50,26 @@ export type Choice =
 const MUCH_SLOWER = 5;
 
 export function chooseServer(query: ChoiceQuery): Choice {
-  const { candidates, nowMs, isWaitedFor } = query;
-  const open = candidates.filter(({ notBeforeMs }) => notBeforeMs < Infinity);
-  const ready = open.filter(({ standing }) => standing.type === "ready");
-  const askable = ready.filter(({ notBeforeMs }) => notBeforeMs <= nowMs);
+  const { nowMs, isWaitedFor, goodMs } = query;
+  const open = query.candidates.filter(({ notBeforeMs }) => notBeforeMs < Infinity);
+  const askable = open
+    .filter(({ standing }) => standing.type === "ready")
+    .filter(({ notBeforeMs }) => notBeforeMs <= nowMs);
+  const good = askable.filter(({ expectedMs = 0 }) => expectedMs <= goodMs);
+  // Who failed in this fetch comes after all who were not asked yet.
+  const fresh = good.filter(({ notBeforeMs }) => notBeforeMs === -Infinity);
 
-  const chosen = tryOne(query, askable) ?? bestOf(askable);
-  if (chosen) return chosen;
-  if (askable.length > 0) return { type: "wait", untilMs: Infinity };
+  const tried = tryOne(query, askable);
+  if (tried) return tried;
+  for (const group of [fresh, good]) {
+    const chosen = bestOf(query, group);
+    if (chosen) return chosen;
+    if (group.length > 0) return { type: "wait", untilMs: Infinity };
+  }
   // Work ahead does not wait for servers to get well.
-  if (!isWaitedFor) return { type: "nobody" };
-  return lastResort(query, open);
+  const resort: Choice = isWaitedFor ? lastResort(query, open) : { type: "nobody" };
+  if (resort.type === "ask" || askable.length === 0) return resort;
+  return bestOf(query, askable) ?? { type: "wait", untilMs: Infinity };
 }
 
 /** One that is not known, or not any more: what it is worth is learned by asking it, once at a time. */
@@ -65,13 +78,15 @@ function tryOne(
   askable: readonly Candidate[],
 ): Choice | undefined {
   if (!mayTry || !askable.some(isMeasured)) return undefined;
-  const due = askable.find((one) => one.underWay === 0 && nowMs - one.askedMs >= tryAfterMs);
+  const due = askable
+    .filter(({ underWay, notBeforeMs }) => underWay === 0 && notBeforeMs === -Infinity)
+    .find(({ askedMs }) => nowMs - askedMs >= tryAfterMs);
   return due && { type: "ask", server: due.server, isTry: true };
 }
 
-function bestOf(askable: readonly Candidate[]): Choice | undefined {
+function bestOf({ newcomerMs }: ChoiceQuery, askable: readonly Candidate[]): Choice | undefined {
   const free = askable.filter(({ underWay, requestLimit }) => underWay < requestLimit);
-  const bestMs = Math.min(...askable.map((one) => one.expectedMs ?? Infinity));
+  const bestMs = Math.min(...askable.map(({ expectedMs = newcomerMs }) => expectedMs));
   const measured = free
     .filter(({ expectedMs = Infinity }) => expectedMs <= bestMs * MUCH_SLOWER)
     .filter(isMeasured);
@@ -83,7 +98,9 @@ function bestOf(askable: readonly Candidate[]): Choice | undefined {
 function lastResort({ nowMs, giveUpAtMs }: ChoiceQuery, open: readonly Candidate[]): Choice {
   const isGivingUp = nowMs >= giveUpAtMs;
   const left = open
-    .filter(({ standing: { type } }) => type === "ready" || type === "resting")
+    .filter(({ standing: { type }, notBeforeMs }) =>
+      type === "ready" ? notBeforeMs > nowMs : type === "resting",
+    )
     // Each may be asked once, however short the patience.
     .filter(({ notBeforeMs }) => !isGivingUp || notBeforeMs === -Infinity);
   const mayAskAtMs = (one: Candidate): number =>

@@ -85,7 +85,7 @@ export function createFetchStory(
         isNotFound: type === "notFound",
         askedCount: (before?.askedCount ?? 0) + 1,
         pauseMs,
-        notBeforeMs: failure?.transient === true ? nowMs + pauseMs : Infinity,
+        notBeforeMs: type === "lost" || failure?.transient === true ? nowMs + pauseMs : Infinity,
       });
     },
     notBeforeMs: () =>

@@ -1,6 +1,6 @@
 /**
  * What to do about a request that takes long while somebody waits: leave it, ask a second server beside it, or
- * drop it. Pure: it sees the requests of one fetch as they are now.
+ * cut one of the two off. Pure: it sees the requests of one fetch as they are now.
  */
 import type { LimitsOf } from "../core/limits.js";
 
@@ -8,22 +8,27 @@ export interface Running {
   readonly startMs: number;
   /** From when on it is late, on the same clock. */
   readonly lateAtMs: number;
-  /** Until the head of the answer; undefined: none came yet. */
+  /** Until the head of the answer, in ms since the start; undefined: none came yet. */
   readonly firstByteMs: number | undefined;
   readonly receivedBytes: number;
+  /** When something came last; the start, where nothing did. */
+  readonly lastByteAtMs: number;
 }
 
 export interface RaceState<R extends Running> {
+  /** At most two, the first one first. */
   readonly running: readonly R[];
   readonly nowMs: number;
   readonly isWaitedFor: boolean;
   /** What the block can have at most. */
   readonly maxBytes: number;
-  /** Whether a second server may be asked now: each block is raced for once. */
+  /** What a request may need to its end, at most. */
+  readonly hopelessMs: number;
+  /** Whether there may be another server to ask. */
   readonly maySecond: boolean;
   /** Whether the budget has the bytes of a second request. */
   readonly canPay: boolean;
-  /** Whether the two run to the end; else the first byte decides, and the other is dropped before it cost anything. */
+  /** Whether the two run to the end; else the one that falls behind is cut off before it has cost much. */
   readonly isPaidFor: boolean;
 }
 
@@ -32,50 +37,53 @@ export type RaceStep<R extends Running> =
   | { readonly type: "wait"; readonly untilMs: number }
   /** Ask a second server, if one is free. */
   | { readonly type: "second" }
-  /** Cut it off: the other one was quicker. */
+  /** Cut it off: the other one is quicker. */
   | { readonly type: "lost"; readonly loser: R }
-  /** Cut it off if another server can be asked in its place: it would take far too long. */
-  | { readonly type: "hopeless"; readonly slow: R };
+  /** Cut it off if another server can be asked in its place: both take far too long, and this one is behind. */
+  | { readonly type: "replace"; readonly slow: R };
 
-export function raceStep<R extends Running>(
-  state: RaceState<R>,
-  limits: Pick<LimitsOf<"fetch">, "hopelessAfterMs" | "hopelessMs" | "raceLookMs">,
-): RaceStep<R> {
-  const { running, nowMs, isWaitedFor, maySecond, isPaidFor } = state;
-  // A promotion will say when somebody comes to wait.
-  if (!isWaitedFor) return { type: "wait", untilMs: Infinity };
+type RaceLimits = Pick<LimitsOf<"fetch">, "standstillMs" | "raceLookMs">;
+
+export function raceStep<R extends Running>(state: RaceState<R>, limits: RaceLimits): RaceStep<R> {
+  const { running, nowMs, isWaitedFor, maySecond, canPay } = state;
   const [first, second] = running;
-  if (!first) return { type: "wait", untilMs: Infinity };
-  if (second && !isPaidFor) {
-    const loser = firstByteLoser(first, second);
+  // A promotion will say when somebody comes to wait.
+  if (!first || !isWaitedFor) return { type: "wait", untilMs: Infinity };
+  const lookAgain = { type: "wait", untilMs: nowMs + limits.raceLookMs } as const;
+  const isHopeless = (one: R): boolean => isFarTooSlow(one, state, limits);
+  if (second) {
+    const loser = state.isPaidFor ? undefined : loserOf(first, second, isHopeless);
     if (loser) return { type: "lost", loser };
+    if (!maySecond || !isHopeless(first) || !isHopeless(second)) return lookAgain;
+    return { type: "replace", slow: first.receivedBytes < second.receivedBytes ? first : second };
   }
-  if (!second && nowMs < first.lateAtMs) return { type: "wait", untilMs: first.lateAtMs };
+  if (nowMs < first.lateAtMs) return { type: "wait", untilMs: first.lateAtMs };
   // Without a byte so far it costs nothing to let the first byte decide.
-  const isAffordable = state.canPay || first.firstByteMs === undefined;
-  if (!second && maySecond && isAffordable) return { type: "second" };
-  const slow = running.every((one) => isHopeless(one, state, limits))
-    ? running.toSorted((a, b) => a.receivedBytes - b.receivedBytes)[0]
-    : undefined;
-  return slow ? { type: "hopeless", slow } : { type: "wait", untilMs: nowMs + limits.raceLookMs };
+  const isAffordable = canPay || first.firstByteMs === undefined || isHopeless(first);
+  return maySecond && isAffordable ? { type: "second" } : lookAgain;
 }
 
-/** The one without a byte, once the other has one. */
-function firstByteLoser<R extends Running>(first: R, second: R): R | undefined {
-  if (first.firstByteMs !== undefined) return second;
-  return second.firstByteMs === undefined ? undefined : first;
+/** Who is to be cut off where nothing was set aside for two: who has nothing once the other has, or is overtaken. */
+function loserOf<R extends Running>(
+  first: R,
+  second: R,
+  isHopeless: (one: R) => boolean,
+): R | undefined {
+  if (second.receivedBytes > first.receivedBytes) return first;
+  if (first.firstByteMs === undefined) return second.firstByteMs === undefined ? undefined : first;
+  return isHopeless(first) ? undefined : second;
 }
 
-/** Whether it would take far longer to its end, at the rate it has shown. */
-function isHopeless(
+/** Whether it stands still, or would take far longer to its end at the rate it has shown. */
+function isFarTooSlow(
   one: Running,
-  { nowMs, maxBytes }: RaceState<Running>,
-  { hopelessAfterMs, hopelessMs }: Pick<LimitsOf<"fetch">, "hopelessAfterMs" | "hopelessMs">,
+  { nowMs, maxBytes, hopelessMs }: RaceState<Running>,
+  { standstillMs }: RaceLimits,
 ): boolean {
   const elapsedMs = nowMs - one.startMs;
-  if (elapsedMs < hopelessAfterMs || nowMs < one.lateAtMs) return false;
+  if (elapsedMs < standstillMs || nowMs < one.lateAtMs) return false;
+  if (nowMs - one.lastByteAtMs >= standstillMs) return true;
   const bodyMs = elapsedMs - (one.firstByteMs ?? elapsedMs);
-  const bytesPerMs = bodyMs > 0 ? one.receivedBytes / bodyMs : 0;
-  const remainingBytes = maxBytes - one.receivedBytes;
-  return remainingBytes > bytesPerMs * hopelessMs;
+  const bytesPerMs = one.receivedBytes / Math.max(bodyMs, 1);
+  return maxBytes - one.receivedBytes > bytesPerMs * hopelessMs;
 }

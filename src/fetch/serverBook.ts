@@ -88,6 +88,8 @@ export function createServerBook(options: BookOptions): ServerBook {
   const health = createServerHealth(limits, bansOf(options));
   const pages = new Map(servers.map((server) => [server, newPage(records.get(server), options)]));
   let requestsSinceTry = 0;
+  // Half of what is too slow: who is asked instead must be worth it.
+  const goodMs = (blockBytes: number): number => hopelessMs(blockBytes, limits) / 2;
 
   const pageOf = (server: string): ServerPage => {
     const page = pages.get(server);
@@ -129,6 +131,8 @@ export function createServerBook(options: BookOptions): ServerBook {
         candidates: servers.map((server) => candidateOf(server, query)),
         mayTry: requestsSinceTry >= limits.tryEveryRequests,
         tryAfterMs: limits.tryAfterMs,
+        newcomerMs: limits.raceFirstMs,
+        goodMs: goodMs(query.maxBytes),
       });
       if (choice.type === "ask") requestsSinceTry = choice.isTry ? 0 : requestsSinceTry + 1;
       return choice;
@@ -159,14 +163,16 @@ export function createServerBook(options: BookOptions): ServerBook {
       return change;
     },
     lateAfterMs(server, query) {
-      const own = pageOf(server).speed.lateAfterMs(query.maxBytes);
+      const { speed } = pageOf(server);
+      const isTooSlow = (speed.expectedMs(query.maxBytes) ?? 0) > goodMs(query.maxBytes);
+      const own = isTooSlow ? limits.raceFirstMs : speed.lateAfterMs(query.maxBytes);
       // Where another would be done twice over, nobody need wait for this one's own p90.
       const others = servers
         .filter((other) => other !== server && isReady(health, other, query))
         .map((other) => pageOf(other).speed)
         .filter((speed) => speed.expectedMs(query.maxBytes) !== undefined)
         .map((speed) => 2 * speed.lateAfterMs(query.maxBytes));
-      return Math.min(own, ...others);
+      return Math.min(own, limits.raceLastMs, ...others);
     },
     records(nowMs, nowUnixMs) {
       const toUnixMs = (clockMs: number): number => Math.round(nowUnixMs + (clockMs - nowMs));
@@ -197,6 +203,14 @@ function newPage(
     askedMs: record ? nowMs - Math.max(0, nowUnixMs - record.askedUnixMs) : -Infinity,
     wasAsked: false,
   };
+}
+
+/** What a block of this length may take at most, where another server can be asked. */
+export function hopelessMs(
+  blockBytes: number,
+  limits: Pick<LimitsOf<"fetch">, "hopelessMs" | "hopelessBytesPerSecond">,
+): number {
+  return limits.hopelessMs + (blockBytes * 1000) / limits.hopelessBytesPerSecond;
 }
 
 /** A ban that a clock set wrong made longer than any ban can be is cut to the longest. */

@@ -11,6 +11,7 @@ import { LIMITS } from "../core/limits.js";
 import { oneLine, type Logger } from "../core/log.js";
 import type { Hashlist } from "../hashlist/hashlist.js";
 import { fileSize } from "../view/fileSize.js";
+import { createSharedReadAhead } from "../view/readAhead.js";
 import { createView, type View } from "../view/view.js";
 import type { Attributes, EntryKind, FileSystem } from "./driver/port.js";
 import { createListCache } from "./listCache.js";
@@ -52,6 +53,7 @@ export function createFileSystem(
     maxLists: LIMITS.mount.rememberedLists,
     maxHashBytes: LIMITS.memory.listHashesBytes,
   });
+  const readAhead = createSharedReadAhead({ clock });
   const openFiles = new Map<number, OpenFile>();
   const logged = new WeakMap<Error, Set<string>>();
   /** The kernel asks again, and is answered with the same error from memory: one line for each file is enough. */
@@ -138,7 +140,7 @@ export function createFileSystem(
         bounded.throwIfAborted();
         lastHandle += 1;
         const attributes = attributesOf(path, entry, sizeBytes);
-        const view = createView({ list, sizeBytes, source });
+        const view = createView({ list, sizeBytes, source, readAhead });
         openFiles.set(lastHandle, { path, view, attributes });
         return { handle: lastHandle, version: list.digest };
       }),
@@ -153,6 +155,7 @@ export function createFileSystem(
     },
 
     release(handle) {
+      openFiles.get(handle)?.view.close();
       openFiles.delete(handle);
     },
 

@@ -1,16 +1,19 @@
 /**
  * One flight a block, however many readers wait for it. A reader that gives up drops only itself;
- * the flight ends when nobody waits. A block that could not be had is remembered for a short while.
+ * the flight ends when nobody waits. One begun ahead turns urgent as soon as a reader needs its block.
+ * A block that could not be had for a reader is remembered for a short while.
  */
 import type { BlockRequest, BlockSource } from "../block/ports.js";
 import type { VerifiedBlock } from "../block/verify.js";
 import { abortReason, orAbort } from "../core/abort.js";
 import type { Clock } from "../core/clock.js";
 import { isBlockMissing, PsyncError } from "../core/errors.js";
+import { createAhead, WAITED_FOR, type PromotableUrgency } from "../core/urgency.js";
 
 interface Flight {
   readonly result: Promise<VerifiedBlock>;
   readonly controller: AbortController;
+  readonly urgency: PromotableUrgency;
   waiters: number;
 }
 
@@ -43,19 +46,21 @@ export function withSingleFlight(
   const start = (request: BlockRequest): Flight => {
     const key = keyOf(request);
     const controller = new AbortController();
-    const result = source.fetch({ ...request, signal: controller.signal });
-    const flight: Flight = { result, controller, waiters: 0 };
+    const urgency = createAhead();
+    if ((request.urgency ?? WAITED_FOR).isWaitedFor) urgency.promote();
+    const result = source.fetch({ ...request, signal: controller.signal, urgency });
+    const flight: Flight = { result, controller, urgency, waiters: 0 };
     flights.set(key, flight);
-    result
-      .catch((error: unknown) => {
-        if (failureMemoryMs > 0 && isBlockMissing(error)) {
-          failures.delete(key);
-          failures.set(key, { error, untilMs: clock.nowMs() + failureMemoryMs });
-        }
-      })
-      .finally(() => {
-        if (flights.get(key) === flight) flights.delete(key);
-      });
+    const land = (): void => {
+      if (flights.get(key) === flight) flights.delete(key);
+    };
+    result.then(land, (error: unknown) => {
+      land();
+      // What is fetched ahead has no patience: it must not speak for a reader, who has.
+      if (failureMemoryMs === 0 || !urgency.isWaitedFor || !isBlockMissing(error)) return;
+      failures.delete(key);
+      failures.set(key, { error, untilMs: clock.nowMs() + failureMemoryMs });
+    });
     return flight;
   };
 
@@ -66,10 +71,16 @@ export function withSingleFlight(
       const failure = rememberedFailure(key);
       if (failure) throw failure;
       const flight = flights.get(key) ?? start(request);
+      const urgency = request.urgency ?? WAITED_FOR;
+      if (urgency.isWaitedFor) flight.urgency.promote();
+      const stopListening = urgency.onPromoted(() => {
+        flight.urgency.promote();
+      });
       flight.waiters += 1;
       try {
         return await orAbort(flight.result, request.signal);
       } finally {
+        stopListening();
         flight.waiters -= 1;
         if (flight.waiters === 0) {
           // A reader that comes from now on starts a flight of its own. After the landing this changes nothing.

@@ -1,12 +1,14 @@
 /**
  * A block from the store, or else fetched: given to its readers as soon as it is verified,
  * and written to the store behind them. A store that fails is a store that lacks the block.
+ * What a reader waits for goes before what is asked for ahead, and finds some room kept for it.
  */
 import type { BlockRequest, BlockSource, BlockStore } from "../block/ports.js";
 import type { VerifiedBlock } from "../block/verify.js";
 import { errorMessage } from "../core/errors.js";
 import type { Logger } from "../core/log.js";
 import { createSemaphore } from "../core/semaphore.js";
+import { createFlightRoom } from "./flightRoom.js";
 
 export interface StoreThenFetchOptions {
   readonly store: BlockStore;
@@ -17,7 +19,15 @@ export interface StoreThenFetchOptions {
   readonly inFlightBytes: number;
   /** Bounds the bytes of blocks that are being read from the store. */
   readonly storeReadBytes: number;
+  /** What read-ahead leaves free of each of these; nothing unless said otherwise. */
+  readonly keptForWaiting?: {
+    readonly blocksInFlight: number;
+    readonly inFlightBytes: number;
+    readonly storeReadBytes: number;
+  };
 }
+
+const NOTHING_KEPT = { blocksInFlight: 0, inFlightBytes: 0, storeReadBytes: 0 };
 
 export interface StoreThenFetch extends BlockSource {
   /** Waits until everything fetched was written, or has failed to be. */
@@ -25,10 +35,13 @@ export interface StoreThenFetch extends BlockSource {
 }
 
 export function createStoreThenFetch(options: StoreThenFetchOptions): StoreThenFetch {
-  const { store, fetcher, log } = options;
-  const places = createSemaphore(options.blocksInFlight);
-  const budget = createSemaphore(options.inFlightBytes);
-  const storeReads = createSemaphore(options.storeReadBytes);
+  const { store, fetcher, log, keptForWaiting: kept = NOTHING_KEPT } = options;
+  const room = createFlightRoom({
+    places: options.blocksInFlight,
+    bytes: options.inFlightBytes,
+    keptForWaiting: { places: kept.blocksInFlight, bytes: kept.inFlightBytes },
+  });
+  const storeReads = createSemaphore(options.storeReadBytes, kept.storeReadBytes);
   const writes = new Set<Promise<void>>();
 
   const fromStore = async (request: BlockRequest): Promise<VerifiedBlock | undefined> => {
@@ -59,15 +72,17 @@ export function createStoreThenFetch(options: StoreThenFetchOptions): StoreThenF
       // Apart from what is fetched: servers that stall must not hold up blocks that are here.
       const stored = await storeReads.run(maxBytes, request, () => fromStore(request));
       if (stored) return stored;
-      const releaseBytes = await budget.acquire(maxBytes, request);
+      const seat = await room.enter(maxBytes, request);
       let block: VerifiedBlock;
       try {
-        block = await places.run(1, request, () => fetcher.fetch(request));
+        block = await fetcher.fetch(request);
       } catch (error) {
-        releaseBytes();
+        seat.releaseBytes();
         throw error;
+      } finally {
+        seat.releasePlace();
       }
-      writeBehind(block, releaseBytes);
+      writeBehind(block, seat.releaseBytes);
       return block;
     },
     async settled() {

@@ -38,7 +38,7 @@ export async function listInfo(
   const { blockCount, blockSizeBytes, digest } = list;
   const lastHash = blockCount > 0 ? list.hashAt(blockCount - 1) : undefined;
   let lastSizeBytes: number | undefined;
-  await inParallel(distinctBlocks(list), LIMITS.read.blocksInFlight, lookUp);
+  await inParallel(distinctBlocks(list), LIMITS.read.lookUpsAtOnce, lookUp);
   const learned =
     lastSizeBytes === undefined
       ? parts.sizes.get(digest)

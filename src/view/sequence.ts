@@ -18,10 +18,10 @@ export async function* blocksInOrder(
 ): AsyncGenerator<Uint8Array> {
   const { list, source } = parts;
   const { blockCount, blockSizeBytes } = list;
-  const { sequenceAheadBytes, blocksInFlight } = LIMITS.read;
+  const { sequenceAheadBytes, sequenceAheadBlocks } = LIMITS.read;
   const aheadCount = Math.max(
     1,
-    Math.min(blocksInFlight, Math.floor(sequenceAheadBytes / blockSizeBytes)),
+    Math.min(sequenceAheadBlocks, Math.floor(sequenceAheadBytes / blockSizeBytes)),
   );
   const pending: Promise<Uint8Array>[] = [];
   const askFor = (blockIndex: number): void => {

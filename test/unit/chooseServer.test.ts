@@ -33,6 +33,8 @@ function choose(
     giveUpAtMs: 1000,
     mayTry: false,
     tryAfterMs: 60_000,
+    newcomerMs: 1000,
+    goodMs: 5000,
     ...more,
   });
 }
@@ -109,6 +111,21 @@ describe("whom to ask when nobody is well", () => {
     assert.deepEqual(choose([resting, candidate("b", { underWay: 4 })]), waitUntil(Infinity));
     assert.deepEqual(choose([resting]), ask("a"));
     assert.deepEqual(choose([candidate("a", { ...RESTING, underWay: 1 })]), waitUntil(Infinity));
+  });
+
+  it("one that rests before one that failed in this fetch is far too slow", () => {
+    const slow = candidate("a", { expectedMs: 5001 });
+    assert.deepEqual(choose([slow, candidate("b", RESTING)]), ask("b"));
+    assert.deepEqual(choose([slow, candidate("b", { ...RESTING, probeAtMs: 9 })]), ask("a"));
+    assert.deepEqual(choose([slow, candidate("b", NEW)]), ask("b"));
+    assert.deepEqual(choose([slow]), ask("a"));
+  });
+
+  it("one that failed in this fetch after all others", () => {
+    const failed = candidate("a", { notBeforeMs: 0 });
+    assert.deepEqual(choose([failed, candidate("b", { expectedMs: 4000 })]), ask("b"));
+    assert.deepEqual(choose([failed, candidate("b", NEW)]), ask("b"));
+    assert.deepEqual(choose([failed, candidate("b", RESTING)]), ask("a"));
   });
 
   it("it is waited for, as long as whoever waits is patient", () => {

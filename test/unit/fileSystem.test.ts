@@ -5,15 +5,17 @@ import { join } from "node:path";
 import { after, before, beforeEach, describe, it } from "node:test";
 import type { BlockHash } from "../../src/block/hash.js";
 import type { BlockSource } from "../../src/block/ports.js";
-import type { VerifiedBlock } from "../../src/block/verify.js";
+import { blockOf, type VerifiedBlock } from "../../src/block/verify.js";
+import { orAbort } from "../../src/core/abort.js";
 import { systemClock } from "../../src/core/clock.js";
 import { isPsyncError, PsyncError } from "../../src/core/errors.js";
 import { createLogger } from "../../src/core/log.js";
 import { createFileSystem } from "../../src/mount/fileSystem.js";
 import { createFolderTree } from "../../src/mount/tree.js";
 import { seededBytes } from "../support/blocks.js";
-import { listOf, mapSource } from "../support/lists.js";
+import { listOf, madeUpHashes, mapSource } from "../support/lists.js";
 import { createManualClock } from "../support/manualClock.js";
+import { until } from "../support/until.js";
 
 const NEVER = new AbortController().signal;
 const MIB = 1024 * 1024;
@@ -216,5 +218,56 @@ describe("the mounted file system", () => {
     await assert.rejects(fileSystem.read(handle, range, NEVER), (error) =>
       isPsyncError(error, "ERR_PSYNC_CORRUPT"),
     );
+  });
+
+  it("AHEAD-1: a file that is released leaves nothing under way", async () => {
+    const bytes = seededBytes("released", 12 * MIB);
+    await put("f", bytes);
+    const underWay = new Set<BlockHash>();
+    const { source } = mapSource(blocks);
+    const fileSystem = fileSystemOver({
+      fetch: (request) => {
+        if (request.urgency?.isWaitedFor !== false) return source.fetch(request);
+        underWay.add(request.hash);
+        return orAbort<VerifiedBlock>(new Promise(() => undefined), request.signal).finally(() => {
+          underWay.delete(request.hash);
+        });
+      },
+    });
+    const [one, two] = [await fileSystem.open("/f", NEVER), await fileSystem.open("/f", NEVER)];
+    for (const { handle } of [one, two]) {
+      for (const offset of [0, 2 * MIB, 4 * MIB]) {
+        const parts = await fileSystem.read(handle, { offset, length: 100 }, NEVER);
+        assert.deepEqual(Buffer.concat(parts), bytes.subarray(offset, offset + 100));
+      }
+    }
+    assert.equal(underWay.size, 2);
+    fileSystem.release(one.handle);
+    fileSystem.release(two.handle);
+    await until("nothing is under way", () => underWay.size === 0);
+  });
+
+  it("AHEAD-2: the open files of a mount share one budget of 64 MiB", async () => {
+    const blockCount = 30;
+    const trailer = `\nsize: ${blockCount * 2 * MIB}\nblock-size: ${2 * MIB}\n`;
+    const ahead: BlockHash[] = [];
+    const bytes = new Uint8Array(2 * MIB);
+    const fileSystem = fileSystemOver({
+      fetch: ({ hash, urgency }) => {
+        if (urgency?.isWaitedFor === false) ahead.push(hash);
+        // The view takes a source at its word.
+        return Promise.resolve({ ...blockOf(bytes), hash });
+      },
+    });
+    for (const name of ["a", "b", "c"]) {
+      await writeFile(join(root, `${name}.hashlist`), madeUpHashes(blockCount) + trailer);
+      const { handle } = await fileSystem.open(`/${name}`, NEVER);
+      for (let block = 0; block < 8; block += 1) {
+        await fileSystem.read(handle, { offset: block * 2 * MIB, length: 1 }, NEVER);
+      }
+    }
+    // Of the first two files 2 to 23 each, and then the 32 blocks are used up.
+    assert.equal(ahead.length, 22 + 22);
+    assert.equal(new Set(ahead).size, ahead.length);
   });
 });

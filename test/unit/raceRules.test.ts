@@ -3,11 +3,18 @@ import { describe, it } from "node:test";
 import { createRaceBudget } from "../../src/fetch/raceBudget.js";
 import { raceStep, type RaceState, type Running } from "../../src/fetch/raceRules.js";
 
-const limits = { hopelessAfterMs: 2000, hopelessMs: 10_000, raceLookMs: 500 };
+const limits = { standstillMs: 2000, raceLookMs: 500 };
 const MAX_BYTES = 1000;
 
 function request(facts: Partial<Running> = {}): Running {
-  return { startMs: 0, lateAtMs: 1000, firstByteMs: undefined, receivedBytes: 0, ...facts };
+  return {
+    startMs: 0,
+    lateAtMs: 1000,
+    firstByteMs: undefined,
+    receivedBytes: 0,
+    lastByteAtMs: 0,
+    ...facts,
+  };
 }
 
 function step(running: readonly Running[], state: Partial<RaceState<Running>> = {}) {
@@ -17,6 +24,7 @@ function step(running: readonly Running[], state: Partial<RaceState<Running>> = 
       nowMs: 0,
       isWaitedFor: true,
       maxBytes: MAX_BYTES,
+      hopelessMs: 10_000,
       maySecond: true,
       canPay: true,
       isPaidFor: false,
@@ -36,45 +44,63 @@ describe("RACE-1: when a second server is asked", () => {
     assert.deepEqual(step([request()], { nowMs: 1000, isWaitedFor: false }), wait(Infinity));
   });
 
-  it("once a block", () => {
+  it("not where there is no other, nor a third", () => {
     assert.deepEqual(step([request()], { nowMs: 1000, maySecond: false }), wait(1500));
     assert.deepEqual(step([request(), request()], { nowMs: 1000, isPaidFor: true }), wait(1500));
   });
 
-  it("where the budget has its bytes, or none came from the first so far", () => {
-    const begun = request({ firstByteMs: 10, receivedBytes: 900 });
+  it("where the budget has its bytes, or the first has none or is far too slow", () => {
+    const begun = request({ firstByteMs: 10, receivedBytes: 900, lastByteAtMs: 1000 });
     assert.deepEqual(step([begun], { nowMs: 1000 }), SECOND);
     assert.deepEqual(step([begun], { nowMs: 1000, canPay: false }), wait(1500));
     assert.deepEqual(step([request()], { nowMs: 1000, canPay: false }), SECOND);
-  });
-
-  it("the first byte decides where it is not paid for", () => {
-    const begun = request({ firstByteMs: 10 });
-    const silent = request();
-    const state = { nowMs: 1000, maySecond: false };
-    assert.deepEqual(step([silent, begun], state), { type: "lost", loser: silent });
-    assert.deepEqual(step([begun, silent], state), { type: "lost", loser: silent });
-    assert.deepEqual(step([silent, request()], state), wait(1500));
-    assert.deepEqual(step([begun, silent], { ...state, isPaidFor: true }), wait(1500));
+    const stalled = request({ firstByteMs: 10, receivedBytes: 900, lastByteAtMs: 900 });
+    assert.deepEqual(step([stalled], { nowMs: 2899, canPay: false }), wait(3399));
+    assert.deepEqual(step([stalled], { nowMs: 2900, canPay: false }), SECOND);
+    const dripping = request({ firstByteMs: 0, receivedBytes: 166, lastByteAtMs: 2000 });
+    assert.deepEqual(step([dripping], { nowMs: 2000, canPay: false }), SECOND);
+    const slow = request({ firstByteMs: 0, receivedBytes: 167, lastByteAtMs: 2000 });
+    assert.deepEqual(step([slow], { nowMs: 2000, canPay: false }), wait(2500));
   });
 });
 
-describe("when a request is given up for another", () => {
-  const state = { nowMs: 3000, maySecond: false };
+describe("who is cut off of two", () => {
+  const begun = request({ firstByteMs: 10, lastByteAtMs: 1000 });
+  const silent = request();
+  const state = { nowMs: 1000 };
 
-  it("when it would take far longer than a block may", () => {
-    const dripping = request({ firstByteMs: 1000, receivedBytes: 20 });
-    assert.deepEqual(step([dripping], state), { type: "hopeless", slow: dripping });
-    assert.deepEqual(step([request()], state), { type: "hopeless", slow: request() });
-    const steady = request({ firstByteMs: 1000, receivedBytes: 500 });
-    assert.deepEqual(step([steady], state), wait(3500));
+  it("nobody where the race is paid for", () => {
+    assert.deepEqual(step([begun, silent], { ...state, isPaidFor: true }), wait(1500));
   });
 
-  it("not before it had its time, nor while the other of a race is good", () => {
-    assert.deepEqual(step([request()], { ...state, nowMs: 1999 }), wait(2499));
-    const steady = request({ firstByteMs: 1000, receivedBytes: 500 });
-    assert.deepEqual(step([request(), steady], { ...state, isPaidFor: true }), wait(3500));
-    assert.deepEqual(step([request({ lateAtMs: 9000 })], state), wait(9000));
+  it("else the one that has nothing, once the other has", () => {
+    assert.deepEqual(step([silent, begun], state), { type: "lost", loser: silent });
+    assert.deepEqual(step([begun, silent], state), { type: "lost", loser: silent });
+    assert.deepEqual(step([silent, request()], state), wait(1500));
+  });
+
+  it("one that is far too slow, once it is overtaken", () => {
+    const slow = request({ firstByteMs: 10, receivedBytes: 100, lastByteAtMs: 1000 });
+    const later = (receivedBytes: number) =>
+      request({
+        startMs: 2900,
+        lateAtMs: 4000,
+        firstByteMs: 10,
+        receivedBytes,
+        lastByteAtMs: 3000,
+      });
+    assert.deepEqual(step([slow, later(100)], { nowMs: 3000 }), wait(3500));
+    assert.deepEqual(step([slow, later(101)], { nowMs: 3000 }), { type: "lost", loser: slow });
+    const well = { ...slow, receivedBytes: 900, lastByteAtMs: 3000 };
+    const second = later(100);
+    assert.deepEqual(step([well, second], { nowMs: 3000 }), { type: "lost", loser: second });
+  });
+
+  it("the one behind, for another server, where both are far too slow", () => {
+    const slow = request({ firstByteMs: 10, receivedBytes: 5, lastByteAtMs: 1000 });
+    const worse = request({ firstByteMs: 10, receivedBytes: 4, lastByteAtMs: 1000 });
+    assert.deepEqual(step([slow, worse], { nowMs: 3000 }), { type: "replace", slow: worse });
+    assert.deepEqual(step([slow, worse], { nowMs: 3000, maySecond: false }), wait(3500));
   });
 });
 

@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import type { BlockRequest, BlockSource } from "../../src/block/ports.js";
 import type { VerifiedBlock } from "../../src/block/verify.js";
 import { PsyncError } from "../../src/core/errors.js";
+import { createAhead, type Urgency } from "../../src/core/urgency.js";
 import { withSingleFlight } from "../../src/source/singleFlight.js";
 import { seededBlock } from "../support/blocks.js";
 import { createManualClock } from "../support/manualClock.js";
@@ -23,7 +24,12 @@ function heldSource() {
         calls.push({ request, resolve, reject });
       }),
   };
-  return { source, calls };
+  const call = (index: number) => {
+    const found = calls[index];
+    assert.ok(found, `call ${index} was not made`);
+    return found;
+  };
+  return { source, calls, call };
 }
 
 function flightsOver(source: BlockSource) {
@@ -31,7 +37,9 @@ function flightsOver(source: BlockSource) {
   const flights = withSingleFlight(source, { clock, failureMemoryMs: 5000 });
   const fetch = (signal = NEVER, maxBytes = 4096) =>
     flights.fetch({ hash: block.hash, maxBytes, signal });
-  return { clock, fetch };
+  const fetchWith = (more: { signal?: AbortSignal; urgency?: Urgency; via?: string[] }) =>
+    flights.fetch({ hash: block.hash, maxBytes: 4096, signal: NEVER, ...more });
+  return { clock, fetch, fetchWith };
 }
 
 describe("one flight a block", () => {
@@ -101,5 +109,77 @@ describe("one flight a block", () => {
     const again = fetch();
     calls[1]?.resolve(block);
     assert.equal(await again, block);
+  });
+
+  it("AHEAD-2: a flight begun ahead is promoted when a reader joins it, and not by another read-ahead", async () => {
+    const { source, calls, call } = heldSource();
+    const { fetch, fetchWith } = flightsOver(source);
+    const ahead = [fetchWith({ urgency: createAhead() }), fetchWith({ urgency: createAhead() })];
+    const isUrgent = () => call(0).request.urgency?.isWaitedFor;
+    let toldCount = 0;
+    call(0).request.urgency?.onPromoted(() => {
+      toldCount += 1;
+    });
+    assert.equal(isUrgent(), false);
+    const readers = [fetch(), fetch()];
+    assert.equal(isUrgent(), true);
+    assert.equal(toldCount, 1);
+    assert.equal(calls.length, 1);
+    call(0).resolve(block);
+    for (const waiting of [...ahead, ...readers]) assert.equal(await waiting, block);
+  });
+
+  it("AHEAD-2: a flight is promoted when a request that joined it is", async () => {
+    const { source, call } = heldSource();
+    const { fetchWith } = flightsOver(source);
+    const first = createAhead();
+    const second = createAhead();
+    const leaving = new AbortController();
+    const one = fetchWith({ urgency: first, signal: leaving.signal });
+    const two = fetchWith({ urgency: second });
+    leaving.abort(new Error("left"));
+    await assert.rejects(one, /left/);
+    first.promote();
+    assert.equal(call(0).request.urgency?.isWaitedFor, false, "the first one has left");
+    second.promote();
+    assert.equal(call(0).request.urgency?.isWaitedFor, true);
+    call(0).resolve(block);
+    assert.equal(await two, block);
+  });
+
+  it("AHEAD-2: a failure that nobody waited for is not remembered: a reader starts its own fetch", async () => {
+    const { source, calls, call } = heldSource();
+    const { fetch, fetchWith } = flightsOver(source);
+    const ahead = fetchWith({ urgency: createAhead() });
+    call(0).reject(new PsyncError("ERR_PSYNC_BLOCK_UNAVAILABLE", "no patience"));
+    await assert.rejects(ahead, /no patience/);
+    const reader = fetch();
+    assert.equal(calls.length, 2);
+    call(1).reject(new PsyncError("ERR_PSYNC_BLOCK_UNAVAILABLE", "nobody"));
+    await assert.rejects(reader, /nobody/);
+    await assert.rejects(fetchWith({ urgency: createAhead() }), /nobody/);
+    assert.equal(calls.length, 2, "a reader's failure is remembered, for read-ahead too");
+  });
+
+  it("READ-4: a reader that leaves does not end what another one asked for ahead", async () => {
+    const { source, call } = heldSource();
+    const { fetch, fetchWith } = flightsOver(source);
+    const ahead = fetchWith({ urgency: createAhead() });
+    const leaving = new AbortController();
+    const reader = fetch(leaving.signal);
+    leaving.abort(new Error("left"));
+    await assert.rejects(reader, /left/);
+    assert.equal(call(0).request.signal.aborted, false);
+    call(0).resolve(block);
+    assert.equal(await ahead, block);
+  });
+
+  it("the psyncs that the first request came through are passed on", async () => {
+    const { source, call } = heldSource();
+    const { fetchWith } = flightsOver(source);
+    const waiting = [fetchWith({ via: ["one", "two"] }), fetchWith({ via: ["three"] })];
+    assert.deepEqual(call(0).request.via, ["one", "two"]);
+    call(0).resolve(block);
+    await Promise.all(waiting);
   });
 });
