@@ -170,12 +170,10 @@ const CLAIMS = {
 
 export type ClaimName = keyof typeof CLAIMS;
 
-export const CLAIM_NAMES: ReadonlySet<ClaimName> = new Set(Object.keys(CLAIMS) as ClaimName[]);
-
 /** All claims that a run breaks. */
 export function violations(scenario: Scenario, run: RunRecord, bounds: ClaimBounds): Violation[] {
   const found: Violation[] = [];
-  for (const claim of CLAIM_NAMES) {
+  for (const claim of Object.keys(CLAIMS) as ClaimName[]) {
     for (const what of CLAIMS[claim]({ ...run, scenario, bounds })) found.push({ claim, what });
   }
   return found;

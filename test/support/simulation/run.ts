@@ -59,6 +59,11 @@ export async function runScenario(
     blocksInFlight,
     inFlightBytes: Math.max(LIMITS.memory.inFlightBytes / SCALE, blocksInFlight * BLOCK_BYTES),
     storeReadBytes: LIMITS.memory.storeReadBytes / SCALE,
+    keptForWaiting: {
+      blocksInFlight: LIMITS.read.blocksKeptForWaiting,
+      inFlightBytes: LIMITS.memory.inFlightKeptForWaitingBytes / SCALE,
+      storeReadBytes: LIMITS.memory.storeReadKeptForWaitingBytes / SCALE,
+    },
   });
   const failureMemoryMs = LIMITS.read.failedBlockMemoryMs;
   const source = withSingleFlight(stored, { clock, failureMemoryMs });
