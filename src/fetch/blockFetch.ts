@@ -111,7 +111,9 @@ async function ask(
   health.begin(name);
   try {
     const judged = await judge(server, request);
-    verdict = VERDICT_OF[judged.type];
+    // A circle is a matter of who asks whom: nothing was learned of the server.
+    const isLoop = judged.type === "failed" && judged.kind === "loop";
+    verdict = isLoop ? "abandoned" : VERDICT_OF[judged.type];
     if (judged.type === "lied") log.warn(`${name} gave wrong bytes for block ${hash}`);
     if (judged.type === "failed") log.debug(`${name}: ${judged.reason} (block ${hash})`);
     return judged;
