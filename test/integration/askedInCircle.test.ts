@@ -22,7 +22,7 @@ function setOf(t: CleanUpContext, urls: readonly string[]) {
   return set;
 }
 
-describe("a request that goes in a circle", () => {
+describe("PULL-2: a request that goes in a circle", () => {
   it("says which psyncs it came through, and nothing where it came from a reader", async (t) => {
     const server = await startFaultyServer({ blocks, seed: 1, fault: "none" });
     cleanUp(t, () => server.close());
