@@ -1,4 +1,5 @@
 /** The only place that builds the pieces and joins them. Each command takes from here what it needs. */
+import { randomBytes } from "node:crypto";
 import { stat } from "node:fs/promises";
 import type { BlockHash } from "./block/hash.js";
 import type { BlockSource, BlockStore, SizeMemory } from "./block/ports.js";
@@ -15,9 +16,11 @@ import { assertFuseNativeLoads, createFuseNativeDriver } from "./mount/driver/fu
 import type { Driver, FileSystem } from "./mount/driver/port.js";
 import { createFileSystem } from "./mount/fileSystem.js";
 import { createFolderTree, createSingleListTree, type Tree } from "./mount/tree.js";
+import type { PullThrough } from "./server/blockServer.js";
+import { createPseudonym } from "./server/via.js";
 import { withMemoryCache } from "./source/memoryCache.js";
 import { withSingleFlight } from "./source/singleFlight.js";
-import { createStoreThenFetch } from "./source/storeThenFetch.js";
+import { createStoreThenFetch, type StoreThenFetch } from "./source/storeThenFetch.js";
 import { loadSqlite } from "./store/indexFile.js";
 import { openStore, type Store } from "./store/openStore.js";
 import { openToRead } from "./store/openToRead.js";
@@ -110,10 +113,35 @@ export function createReadPath(parts: {
   return {
     source,
     sizes,
-    async close() {
-      await servers.close();
-      await stored.settled();
-    },
+    close: () => closeSource(servers, stored),
+  };
+}
+
+async function closeSource(servers: ServerSet, stored: StoreThenFetch): Promise<void> {
+  await servers.close();
+  await stored.settled();
+}
+
+/** Memory, store, servers: what a server of blocks fetches with. One flight a block is its own care. */
+export function createPullThrough(parts: {
+  readonly store: BlockStore;
+  readonly servers: ServerSet;
+  readonly log: Logger;
+}): PullThrough & { close(): Promise<void> } {
+  const { store, servers, log } = parts;
+  const { maxPulls, pullBytes, pulledBlocksBytes } = LIMITS.server;
+  const stored = createStoreThenFetch({
+    store,
+    fetcher: servers,
+    log,
+    blocksInFlight: maxPulls,
+    inFlightBytes: pullBytes,
+    storeReadBytes: pullBytes,
+  });
+  return {
+    source: withMemoryCache(stored, { maxBytes: pulledBlocksBytes }),
+    pseudonym: createPseudonym(randomBytes),
+    close: () => closeSource(servers, stored),
   };
 }
 

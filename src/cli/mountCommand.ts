@@ -1,15 +1,14 @@
 /** `psync mount`: a folder of hashlists as a folder of files. */
 import { realpath } from "node:fs/promises";
 import { resolve } from "node:path";
-import { withDeadline } from "../core/abort.js";
 import { systemClock } from "../core/clock.js";
 import { errorMessage, PsyncError } from "../core/errors.js";
-import { LIMITS } from "../core/limits.js";
 import type { Logger } from "../core/log.js";
+import { closeInTime } from "./closeInTime.js";
 import { isDaemonChild, reportFailure, reportReady, startDaemon } from "./daemon.js";
 import { createFileLogger, daemonLogPath } from "./logFile.js";
 import { writeOut } from "./output.js";
-import { defineCommand, serverOption, type CommandContext } from "./run.js";
+import { cacheSizeOption, defineCommand, serverOption, type CommandContext } from "./run.js";
 
 export const mountCommand = defineCommand({
   command: "mount <lists> <mountpoint>",
@@ -23,11 +22,7 @@ export const mountCommand = defineCommand({
       })
       .positional("mountpoint", { type: "string", demandOption: true, describe: "empty folder" })
       .option("server", serverOption)
-      .option("cache-size", {
-        type: "string",
-        requiresArg: true,
-        describe: "what fetched blocks may take of the disk [config.json, 10GiB]",
-      })
+      .option("cache-size", cacheSizeOption)
       .option("daemon", {
         alias: "d",
         type: "boolean",
@@ -113,18 +108,6 @@ async function mountUntilStopped(
       await store.close();
     }, log);
   }
-}
-
-/** The mount is gone by now: a disk that hangs must not keep its process. */
-async function closeInTime(close: () => Promise<void>, log: Logger): Promise<void> {
-  const timeoutMs = LIMITS.store.closeWaitMs;
-  const onDeadline = (): PsyncError =>
-    new PsyncError("ERR_PSYNC_STORE", `the store did not close within ${timeoutMs / 1000} s`);
-  await withDeadline({ clock: systemClock, timeoutMs, onDeadline }, close).catch(
-    (error: unknown) => {
-      log.warn(`some blocks may not be cached: ${errorMessage(error)}`);
-    },
-  );
 }
 
 function warnWithoutServers(servers: readonly string[], log: Logger): void {

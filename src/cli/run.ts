@@ -51,6 +51,13 @@ export const serverOption = {
   describe: "a server of blocks, repeatable [PSYNC_SERVERS, config.json]",
 } as const;
 
+/** `--cache-size`, as every command has it that caches what it fetches. */
+export const cacheSizeOption = {
+  type: "string",
+  requiresArg: true,
+  describe: "what fetched blocks may take of the disk [config.json, 10GiB]",
+} as const;
+
 /**
  * Runs a command's work. The first signal asks it to stop and clean up; the second one ends the process.
  *

@@ -53,8 +53,9 @@ export function createHttpServer(
     ...(authorization === undefined ? {} : { authorization }),
   };
 
-  const fetchBytes: HttpServer["fetchBytes"] = ({ hash, maxBytes, signal }, onReceived) =>
+  const fetchBytes: HttpServer["fetchBytes"] = (request, onReceived) =>
     new Promise((resolve, reject) => {
+      const { hash, maxBytes, signal, via = [] } = request;
       if (signal.aborted) {
         reject(abortReason(signal));
         return;
@@ -81,7 +82,8 @@ export function createHttpServer(
       });
       underWay += 1;
       signal.addEventListener("abort", onAbort, { once: true });
-      pool.dispatch({ method: "GET", path: url.basePath + hash, headers }, exchange);
+      const path = url.basePath + hash;
+      pool.dispatch({ method: "GET", path, headers: { ...headers, ...viaHeader(via) } }, exchange);
     });
 
   return {
@@ -93,4 +95,9 @@ export function createHttpServer(
       await destroyed;
     },
   };
+}
+
+/** Source: RFC 9110, section 7.6.3. */
+function viaHeader(via: readonly string[]): Record<string, string> {
+  return via.length === 0 ? {} : { via: via.map((name) => `1.1 ${name}`).join(", ") };
 }

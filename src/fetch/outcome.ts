@@ -16,6 +16,7 @@ export type FailureKind =
   | "redirect"
   | "encoding"
   | "protocol"
+  | "loop"
   | "closed";
 
 export interface FetchFailure {
