@@ -1,8 +1,8 @@
 /** What is claimed of every run. Pure: each claim looks at the record of a run, and says where it does not hold. */
 import type { LimitsOf } from "../../../src/core/limits.js";
 import { deadSinceMs, uselessSinceMs } from "./behaviour.js";
-import { BLOCK_BYTES } from "./library.js";
-import type { RequestRecord, RunRecord } from "./record.js";
+import { BLOCK_BYTES, BLOCKS_PER_FILE } from "./library.js";
+import type { ReadRecord, RequestRecord, RunRecord } from "./record.js";
 import type { Scenario } from "./scenario.js";
 
 export interface ClaimBounds {
@@ -32,12 +32,15 @@ interface Case extends RunRecord {
 
 const CLAIMS = {
   /** Who waits gets the right bytes in time. */
-  reads: ({ reads }) =>
-    reads
+  reads: (run) =>
+    run.reads
       .filter(({ end }) => end !== "right" && end !== "gaveUp")
-      .map(
-        ({ reader, offset, length, beganMs, end, reason }) =>
-          `reader ${reader}'s read of ${length} bytes from ${offset} at ${beganMs.toFixed(0)} ms: ${end}: ${reason}`,
+      .map((read) =>
+        [
+          `reader ${read.reader}'s read of ${read.length} bytes of file ${read.file} from ${read.offset}`,
+          `at ${read.beganMs.toFixed(0)} ms: ${read.end}: ${read.reason}`,
+          ...blocksOf(read).map((blockIndex) => storyOf(run, blockIndex)),
+        ].join("\n    "),
       ),
 
   /** Races cost little beside what is of use. */
@@ -57,8 +60,8 @@ const CLAIMS = {
       const bytes = sumBytes(requests);
       const sinceMs = uselessSinceMs(plan);
       const before = requests.filter(({ beganMs }) => beganMs < sinceMs).length;
-      const allowed =
-        (before + (sinceMs === Infinity ? 0 : allowedRequests(run, sinceMs))) * BLOCK_BYTES;
+      const after = sinceMs === Infinity ? 0 : allowedRequests(run, sinceMs);
+      const allowed = (before + after) * BLOCK_BYTES;
       return bytes <= allowed
         ? []
         : [`${bytes} bytes of no use from ${plan.name}: at most ${allowed}`];
@@ -79,13 +82,29 @@ const CLAIMS = {
   hammered: (run) =>
     run.scenario.servers.flatMap((plan) => {
       const deadMs = deadSinceMs(plan);
-      if (deadMs === Infinity) return [];
-      const asked = requestsTo(run, plan.name).filter(({ beganMs }) => beganMs > deadMs).length;
-      const allowed = allowedRequests(run, deadMs);
-      return asked <= allowed
+      const asked = requestsTo(run, plan.name).filter(({ endedMs }) => endedMs >= deadMs);
+      // What was ended because nobody wanted it any more says nothing of the server.
+      const seenMs = Math.min(
+        ...asked.filter(({ end }) => end === "failed" || end === "lost").map((one) => one.endedMs),
+      );
+      const after = asked.filter(({ beganMs }) => beganMs > seenMs).length;
+      const allowed = allowedRequests(run, seenMs);
+      return after <= allowed
         ? []
-        : [`${plan.name}, dead since ${deadMs} ms, was asked ${asked} times: at most ${allowed}`];
+        : [
+            `${plan.name}, dead since ${deadMs} ms, first failed at ${seenMs} ms, and was asked ${after} times after it: at most ${allowed}`,
+          ];
     }),
+
+  /** Nobody is asked only to be cut off at once. */
+  cutAtOnce: ({ requests }) =>
+    requests
+      .filter((request) => isCutAtOnce(request))
+      .map(
+        ({ server, blockIndex, beganMs }) =>
+          `${server} was asked for block ${blockIndex} and cut off at once, at ${beganMs.toFixed(1)} ms`,
+      )
+      .slice(0, 3),
 
   /** No server has more requests at once than it may. */
   connections: ({ requests, bounds }) =>
@@ -142,32 +161,38 @@ const CLAIMS = {
       .map(({ name }) => `${name} gave ${usefulCount(run, name)} blocks, the fast one ${fast}`);
   },
 
+  /** The set works when all is over. */
+  lastFetch: ({ lastFetch }) => (lastFetch === undefined ? [] : [lastFetch]),
+
   /** At the end there is nothing left. */
   leftOver: (run) => [...run.leftOver],
 } as const satisfies Record<string, (run: Case) => string[]>;
 
 export type ClaimName = keyof typeof CLAIMS;
 
-export const CLAIM_NAMES: ReadonlySet<ClaimName> = new Set(Object.keys(CLAIMS) as ClaimName[]);
-
 /** All claims that a run breaks. */
 export function violations(scenario: Scenario, run: RunRecord, bounds: ClaimBounds): Violation[] {
   const found: Violation[] = [];
-  for (const claim of CLAIM_NAMES) {
+  for (const claim of Object.keys(CLAIMS) as ClaimName[]) {
     for (const what of CLAIMS[claim]({ ...run, scenario, bounds })) found.push({ claim, what });
   }
   return found;
 }
 
 /**
- * How often a server may be asked after it died: what goes out before its first failures are seen, the failures after
- * which it rests, then one request a rest, or one each time when nobody else is left to ask.
+ * How often a server may be asked after it was first seen to fail: as many requests as can be under way and as it takes
+ * for it to rest, and after that once a rest, or once each time when nobody else is left to ask.
  */
-function allowedRequests({ endedMs, bounds }: Case, deadMs: number): number {
+function allowedRequests({ endedMs, bounds }: Case, seenMs: number): number {
   const { limits, lastResortProbeMs } = bounds;
-  const deadForMs = Math.max(0, endedMs - deadMs);
-  const probes = Math.ceil(deadForMs / limits.restMs) + Math.ceil(deadForMs / lastResortProbeMs);
+  const sinceMs = Math.max(0, endedMs - seenMs);
+  const probes = Math.ceil(sinceMs / limits.restMs) + Math.ceil(sinceMs / lastResortProbeMs);
   return limits.connectionsPerServer + limits.failuresBeforeRest + probes;
+}
+
+/** Begun and ended in one moment, though somebody wanted the block: nothing could come of it. */
+function isCutAtOnce({ end, beganMs, endedMs }: RequestRecord): boolean {
+  return end === "lost" && endedMs === beganMs;
 }
 
 /** Bytes that were thrown away only because another server was asked too, or first. */
@@ -190,4 +215,24 @@ function usefulCount(run: RunRecord, name: string): number {
 
 function sumBytes(requests: readonly RequestRecord[]): number {
   return requests.reduce((sum, { receivedBytes }) => sum + receivedBytes, 0);
+}
+
+function blocksOf({ file, offset, length }: ReadRecord): number[] {
+  const first = Math.floor(offset / BLOCK_BYTES);
+  const last = Math.floor((offset + length - 1) / BLOCK_BYTES);
+  return Array.from(
+    { length: Math.min(last, BLOCKS_PER_FILE - 1) - first + 1 },
+    (_, index) => file * BLOCKS_PER_FILE + first + index,
+  );
+}
+
+/** Who was asked for a block, from when to when, and what came of it. */
+function storyOf({ requests }: RunRecord, blockIndex: number): string {
+  const parts = requests
+    .filter((request) => request.blockIndex === blockIndex)
+    .map(
+      ({ server, beganMs, endedMs, end, receivedBytes }) =>
+        `${server} ${beganMs.toFixed(0)}–${endedMs.toFixed(0)} ms ${end}, ${receivedBytes} bytes`,
+    );
+  return `block ${blockIndex}: ${parts.length === 0 ? "nobody was asked" : parts.join("; ")}`;
 }

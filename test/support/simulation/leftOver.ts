@@ -9,7 +9,8 @@ import { LIMITS } from "../../../src/core/limits.js";
 import type { ServerSet } from "../../../src/fetch/serverSet.js";
 import type { StoreThenFetch } from "../../../src/source/storeThenFetch.js";
 import { drive, promisesSettle, type DriveEnd } from "./eventClock.js";
-import { BLOCK_BYTES, SCALE } from "./library.js";
+import { BLOCK_BYTES } from "./library.js";
+import type { RunRecord } from "./record.js";
 import type { SimulatedServer } from "./simulatedServer.js";
 import type { World } from "./world.js";
 
@@ -19,14 +20,17 @@ export interface LeftOverParts {
   readonly set: ServerSet;
   readonly servers: readonly SimulatedServer[];
   readonly stored: StoreThenFetch;
+  readonly blocksInFlight: number;
   /** One that an honest server has. */
   readonly block: BlockHash;
   /** Puts a source in the place of the set. */
   readonly setFetcher: (fetcher: BlockSource) => void;
 }
 
+export type LeftOver = Pick<RunRecord, "leftOver" | "lastFetch">;
+
 /** Says what is left, a line each; nothing where all is as it should be. The set is closed afterwards. */
-export async function leftOver(parts: LeftOverParts): Promise<string[]> {
+export async function lookForLeftOver(parts: LeftOverParts): Promise<LeftOver> {
   const { end, world, servers } = parts;
   const { clock } = world;
   const problems: string[] = [];
@@ -34,14 +38,14 @@ export async function leftOver(parts: LeftOverParts): Promise<string[]> {
   if (end === "late") problems.push("readers were not done when the time was up");
   problems.push(...underWay("after the readers", parts));
   problems.push(...(await takenPlaces(parts)));
-  problems.push(...(await lastFetch(parts)));
+  const lastFetch = await fetchOnce(parts);
   problems.push(...underWay("after a last fetch", parts));
   problems.push(...(await closing(parts)));
   if (clock.pendingCount() > 0) problems.push("timers are left after the set was closed");
   if (servers.some((server) => server.underWay() > 0)) {
     problems.push("requests are left after the set was closed");
   }
-  return problems;
+  return { leftOver: problems, lastFetch };
 }
 
 function underWay(when: string, { world, set, servers }: LeftOverParts): string[] {
@@ -60,11 +64,11 @@ function underWay(when: string, { world, set, servers }: LeftOverParts): string[
 }
 
 /** As many fetches as there are places must all get one at once. */
-async function takenPlaces({ stored, setFetcher }: LeftOverParts): Promise<string[]> {
-  const count = Math.min(
-    LIMITS.read.blocksInFlight,
-    Math.floor(LIMITS.memory.inFlightBytes / SCALE / BLOCK_BYTES),
-  );
+async function takenPlaces({
+  stored,
+  blocksInFlight: count,
+  setFetcher,
+}: LeftOverParts): Promise<string[]> {
   const controller = new AbortController();
   setMaxListeners(0, controller.signal);
   let begun = 0;
@@ -89,7 +93,7 @@ async function takenPlaces({ stored, setFetcher }: LeftOverParts): Promise<strin
 }
 
 /** The set still works. */
-async function lastFetch({ world, set, block }: LeftOverParts): Promise<string[]> {
+async function fetchOnce({ world, set, block }: LeftOverParts): Promise<string | undefined> {
   const { clock } = world;
   let outcome = "did not end";
   const timeoutMs = LIMITS.read.deadlineMs;
@@ -108,7 +112,7 @@ async function lastFetch({ world, set, block }: LeftOverParts): Promise<string[]
   await drive(clock, { isDone, endMs: clock.nowMs() + 2 * timeoutMs });
   // What the fetch let go of at its end.
   await promisesSettle();
-  return outcome === "done" ? [] : [`a last fetch: ${outcome}`];
+  return outcome === "done" ? undefined : outcome;
 }
 
 async function closing({ world, set }: LeftOverParts): Promise<string[]> {

@@ -53,6 +53,20 @@ export function drawReader(dice: Dice): ReaderPlan {
   };
 }
 
+/** Reads three files, one after the other, a block a read. */
+export function wholeFiles(
+  how: Pick<PlannedRead, "thinkMs"> & Pick<ReaderPlan, "parallel">,
+): ReaderPlan {
+  const reads = Array.from({ length: 3 * BLOCKS_PER_FILE }, (_, index) => ({
+    file: Math.floor(index / BLOCKS_PER_FILE),
+    offset: (index % BLOCKS_PER_FILE) * BLOCK_BYTES,
+    length: BLOCK_BYTES,
+    thinkMs: how.thinkMs,
+    giveUpAfterMs: undefined,
+  }));
+  return { startMs: 0, reads, parallel: how.parallel, aheadBlocks: 0, isPromoting: false };
+}
+
 /** The most blocks that readers may want at one moment. */
 export function wantedAtOnce(readers: readonly ReaderPlan[]): number {
   let count = 0;

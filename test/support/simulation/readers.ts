@@ -58,6 +58,7 @@ async function doRead(
   if (!view || !bytes) throw new RangeError(`there is no file ${read.file}`);
   const record: ReadRecord = {
     reader,
+    file: read.file,
     offset,
     length,
     beganMs: clock.nowMs(),

@@ -23,6 +23,7 @@ export interface RequestRecord {
 
 export interface ReadRecord {
   readonly reader: number;
+  readonly file: number;
   readonly offset: number;
   readonly length: number;
   readonly beganMs: number;
@@ -38,5 +39,7 @@ export interface RunRecord {
   readonly endedMs: number;
   /** What was not as it should be when all was over: timers, requests, places. */
   readonly leftOver: readonly string[];
+  /** Why one more fetch, after all others, brought no block; undefined: it did. */
+  readonly lastFetch: string | undefined;
   readonly trace: readonly string[];
 }

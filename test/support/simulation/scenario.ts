@@ -1,10 +1,11 @@
 /** What a seed stands for: servers with their changes of mind, a line, and readers. Plain data; nothing is run here. */
+import { LIMITS } from "../../../src/core/limits.js";
 import { createDice, type Dice } from "../blocks.js";
 import { HONEST, honestFrom, type Phase, type ServerPlan } from "./behaviour.js";
 import { integerIn, isDrawn, magnitudeIn, oneOf } from "./draw.js";
 import { drawPhases } from "./drawPhases.js";
 import { BLOCK_BYTES, BLOCKS_PER_FILE, FILE_COUNT } from "./library.js";
-import { drawReader, wantedAtOnce, type ReaderPlan } from "./readerPlan.js";
+import { drawReader, wantedAtOnce, wholeFiles, type ReaderPlan } from "./readerPlan.js";
 
 export interface Scenario {
   readonly seed: number;
@@ -12,6 +13,8 @@ export interface Scenario {
   readonly kind: "mixed" | "equal" | "faster";
   /** What the client's line can take; Infinity: no bound. */
   readonly lineBytesPerSecond: number;
+  /** Blocks that are fetched at once, over all servers. */
+  readonly blocksInFlight: number;
   readonly servers: readonly ServerPlan[];
   readonly readers: readonly ReaderPlan[];
 }
@@ -34,6 +37,10 @@ export function drawScenario(seed: number): Scenario {
 
 function drawMixed(seed: number, dice: Dice): Scenario {
   const readers = Array.from({ length: integerIn(dice, 1, 4) }, () => drawReader(dice));
+  // Over a long time a server that is dead must not be asked for every block.
+  if (isDrawn(dice, 5)) {
+    readers.push(wholeFiles({ parallel: 1, thinkMs: dice.roll(200) }));
+  }
   const needed = Math.max(2, wantedAtOnce(readers) / CATCH_UP_SECONDS);
   const serverCount = integerIn(dice, 1, MAX_SERVERS);
   const honestCount = integerIn(dice, 1, Math.min(3, serverCount));
@@ -57,7 +64,8 @@ function drawMixed(seed: number, dice: Dice): Scenario {
   const lineBytesPerSecond = isDrawn(dice, 40)
     ? Math.max(needed * 2, magnitudeIn(dice, 8, 80)) * BLOCK_BYTES
     : Infinity;
-  return { seed, kind: "mixed", lineBytesPerSecond, servers, readers };
+  const { blocksInFlight } = LIMITS.read;
+  return { seed, kind: "mixed", lineBytesPerSecond, blocksInFlight, servers, readers };
 }
 
 /** For each block one of the honest servers. */
@@ -91,7 +99,7 @@ function drawLine(dice: Dice, needed: number): Line {
   const capacity = Math.max(needed, connection * magnitudeIn(dice, 1, 8));
   return {
     latencyMs: magnitudeIn(dice, 2, 300),
-    jitter: oneOf(dice, [0, 0.1, 0.5]),
+    jitter: oneOf(dice, [0.02, 0.1, 0.5]),
     connectionBytesPerSecond: connection * BLOCK_BYTES,
     capacityBytesPerSecond: capacity * BLOCK_BYTES,
   };
@@ -102,9 +110,9 @@ function drawEqual(seed: number, dice: Dice): Scenario {
   const connection = magnitudeIn(dice, 2, 10);
   const line: Line = {
     latencyMs: integerIn(dice, 5, 60),
-    jitter: oneOf(dice, [0, 0.1]),
+    jitter: oneOf(dice, [0.02, 0.1]),
     connectionBytesPerSecond: connection * BLOCK_BYTES,
-    // So that 16 blocks in flight are too many for one.
+    // So that all of a crowd are too many for one.
     capacityBytesPerSecond: connection * integerIn(dice, 2, 4) * BLOCK_BYTES,
   };
   const servers = Array.from({ length: integerIn(dice, 2, 4) }, (_, index) =>
@@ -115,7 +123,7 @@ function drawEqual(seed: number, dice: Dice): Scenario {
     kind: "equal",
     lineBytesPerSecond: Infinity,
     servers,
-    readers: [{ ...WHOLE_FILES, parallel: 20 }],
+    ...drawCrowd(dice),
   };
 }
 
@@ -138,7 +146,16 @@ function drawFaster(seed: number, dice: Dice): Scenario {
     kind: "faster",
     lineBytesPerSecond: Infinity,
     servers: [...slow.slice(0, at), holdingAll("fast", lineOf(8)), ...slow.slice(at)],
-    readers: [{ ...WHOLE_FILES, parallel: 20 }],
+    ...drawCrowd(dice),
+  };
+}
+
+/** More reads at once than equal servers can do well, and sometimes more than one may have connections. */
+function drawCrowd(dice: Dice): Pick<Scenario, "blocksInFlight" | "readers"> {
+  const parallel = isDrawn(dice, 30) ? LIMITS.fetch.connectionsPerServer * 1.5 : 20;
+  return {
+    blocksInFlight: Math.max(parallel, LIMITS.read.blocksInFlight),
+    readers: [wholeFiles({ parallel, thinkMs: 0 })],
   };
 }
 
@@ -146,18 +163,3 @@ function holdingAll(name: string, line: Line): ServerPlan {
   const phases = [{ fromMs: 0, behaviour: HONEST, chance: 1 }];
   return { ...line, name, holds: () => true, phases };
 }
-
-/** Three files, one after the other, a block a read. */
-const WHOLE_FILES: ReaderPlan = {
-  startMs: 0,
-  reads: Array.from({ length: 3 * BLOCKS_PER_FILE }, (_, index) => ({
-    file: Math.floor(index / BLOCKS_PER_FILE),
-    offset: (index % BLOCKS_PER_FILE) * BLOCK_BYTES,
-    length: BLOCK_BYTES,
-    thinkMs: 0,
-    giveUpAfterMs: undefined,
-  })),
-  parallel: 1,
-  aheadBlocks: 0,
-  isPromoting: false,
-};

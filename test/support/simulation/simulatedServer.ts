@@ -77,6 +77,8 @@ class SimulatedExchange {
   /** What may still happen, by what it is for: one of each at a time. */
   readonly #timers = new Map<"step" | "limit" | "cut", () => void>();
   #flow: Flow | undefined;
+  /** What the client was told of: what is on its way to it does not count as received. */
+  #toldBytes = 0;
   #over = false;
 
   constructor(options: ExchangeOptions) {
@@ -125,7 +127,7 @@ class SimulatedExchange {
   }
 
   receivedBytes(): number {
-    return this.#flow?.receivedBytes() ?? 0;
+    return this.#toldBytes;
   }
 
   #answer(behaviour: Behaviour): void {
@@ -203,6 +205,7 @@ class SimulatedExchange {
       limitBytesPerSecond: plan.connectionBytesPerSecond * speed,
       totalBytes: sizeBytes,
       onProgress: (receivedBytes) => {
+        this.#toldBytes = receivedBytes;
         onReceived(receivedBytes);
         if (receivedBytes >= sizeBytes && outcome && !this.#isOver()) this.#settle(outcome);
       },
@@ -212,9 +215,10 @@ class SimulatedExchange {
   /** Looks once a window at what came in it, as the real exchange does. */
   #watchSpeed(): void {
     const { slowWindowMs, slowBytesPerSecond } = this.#options.world.limits;
-    const beforeBytes = this.receivedBytes();
+    const sentBytes = (): number => this.#flow?.receivedBytes() ?? 0;
+    const beforeBytes = sentBytes();
     this.#after("limit", slowWindowMs, () => {
-      const windowBytes = this.receivedBytes() - beforeBytes;
+      const windowBytes = sentBytes() - beforeBytes;
       if (windowBytes * 1000 >= slowBytesPerSecond * slowWindowMs) this.#watchSpeed();
       else this.#settle(failed("slow", `only ${windowBytes} bytes in ${slowWindowMs} ms`));
     });
