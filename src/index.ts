@@ -23,4 +23,6 @@ export { fileSize } from "./view/fileSize.js";
 export { blocksInOrder } from "./view/sequence.js";
 export { createView, type ByteRange, type View } from "./view/view.js";
 export { openStore, type Store, type StoreOptions } from "./store/openStore.js";
+export { readProxies, type Proxies } from "./fetch/proxies.js";
+export { parseServer, type ServerSettings } from "./fetch/serverSettings.js";
 export { createReadPath, createServers, type ReadPath } from "./compose.js";

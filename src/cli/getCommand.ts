@@ -6,7 +6,7 @@ import { PsyncError } from "../core/errors.js";
 import { readInputLists } from "./inputLists.js";
 import { writeJson } from "./output.js";
 import { createProgress } from "./progress.js";
-import { defineCommand, serverOption } from "./run.js";
+import { defineCommand, limitRateOption, serverOption } from "./run.js";
 
 export const getCommand = defineCommand({
   command: "get [source..]",
@@ -21,6 +21,7 @@ export const getCommand = defineCommand({
           "servers (http://…, https://… or HOST:PORT) and hashlist files, in any order [stdin]",
       })
       .option("server", serverOption)
+      .option("limit-rate", limitRateOption)
       .option("force", { type: "boolean", describe: "fetch also the blocks that are there" })
       .option("json", { type: "boolean", describe: "say what was done as JSON, on stdout" })
       .example("psync get http://localhost:8000 disk.iso.hashlist", "then `psync glue`")
@@ -28,9 +29,8 @@ export const getCommand = defineCommand({
   run: async (args, { settings, log, signal }) => {
     const isServer = (source: string): boolean =>
       /^[a-z][a-z0-9+.-]*:\/|^[\w.-]+:\d+(\/|$)/i.test(source);
-    const named = args.source.filter(isServer);
-    const servers =
-      named.length > 0 ? [...named, ...(args.server ?? [])] : await settings.servers();
+    const servers = await settings.servers(args.source.filter(isServer));
+    const limitBytesPerSecond = await settings.limitBytesPerSecond();
     if (servers.length === 0) {
       throw new PsyncError("ERR_PSYNC_USAGE", "there is no server to get blocks from", {
         hint: "name one: psync get http://server.example:8000 LIST",
@@ -39,7 +39,7 @@ export const getCommand = defineCommand({
     const { createServers, openLocalStore } = await import("../compose.js");
     const { getBlocks, unavailableBlocks } = await import("../transfer/getBlocks.js");
     const patienceMs = LIMITS.fetch.getPatienceMs;
-    const source = createServers({ servers, log, patienceMs });
+    const source = createServers({ servers, log, patienceMs, limitBytesPerSecond });
     const lists = await readInputLists(
       args.source.filter((text) => !isServer(text)),
       { log, signal },

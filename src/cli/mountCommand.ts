@@ -9,7 +9,7 @@ import type { Logger } from "../core/log.js";
 import { isDaemonChild, reportFailure, reportReady, startDaemon } from "./daemon.js";
 import { createFileLogger, daemonLogPath } from "./logFile.js";
 import { writeOut } from "./output.js";
-import { defineCommand, serverOption, type CommandContext } from "./run.js";
+import { defineCommand, limitRateOption, serverOption, type CommandContext } from "./run.js";
 
 export const mountCommand = defineCommand({
   command: "mount <lists> <mountpoint>",
@@ -28,6 +28,7 @@ export const mountCommand = defineCommand({
         requiresArg: true,
         describe: "what fetched blocks may take of the disk [config.json, 10GiB]",
       })
+      .option("limit-rate", limitRateOption)
       .option("daemon", {
         alias: "d",
         type: "boolean",
@@ -75,8 +76,9 @@ async function mountUntilStopped(
 ): Promise<void> {
   const { settings, log, signal } = context;
   const { storePath } = settings;
-  const addresses = await settings.servers();
+  const asked = await settings.servers();
   const cacheQuotaBytes = await settings.cacheQuotaBytes();
+  const limitBytesPerSecond = await settings.limitBytesPerSecond();
   const {
     createListsFileSystem,
     createMountDriver,
@@ -85,7 +87,7 @@ async function mountUntilStopped(
     openLocalStore,
   } = await import("../compose.js");
   const { startMountSession } = await import("../mount/mountSession.js");
-  const servers = createServers({ servers: addresses, log });
+  const servers = createServers({ servers: asked, log, limitBytesPerSecond });
   const listsPath = await realListsPath(args.lists);
   const store = await openLocalStore({ storePath, cacheQuotaBytes, log }, "cache");
   const readPath = createReadPath({ store: store.blocks, sizes: store.sizes, servers, log });
@@ -102,7 +104,7 @@ async function mountUntilStopped(
         ownFolders: [listsPath, await realpath(storePath).catch(() => storePath)],
       },
     );
-    warnWithoutServers(addresses, log);
+    if (asked.length === 0) warnWithoutServers(log);
     onReady(`${listsPath} is mounted at ${session.mountpoint}`);
     await untilStopped(signal, session.closed);
     if (signal.aborted) await session.stop();
@@ -127,8 +129,7 @@ async function closeInTime(close: () => Promise<void>, log: Logger): Promise<voi
   );
 }
 
-function warnWithoutServers(servers: readonly string[], log: Logger): void {
-  if (servers.length > 0) return;
+function warnWithoutServers(log: Logger): void {
   log.warn("no server is configured: only blocks that are in the store can be read");
 }
 
