@@ -10,9 +10,9 @@ export interface JsonPlace {
   readonly column: number;
 }
 
-/** What may stand at a place; each takes what it knows from the text, and says what may follow. */
-const STRING = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-f]{4}))*"/iy;
-const SCALAR = /true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:e[+-]?\d+)?/iy;
+// RFC 8259, sections 7 and 6; each is tried at one place.
+const STRING = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
+const SCALAR = /true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
 const SPACE = /[ \t\r\n]*/y;
 
 /** Where the first thing stands that JSON does not allow there; the end of the text, where that is too early. */
