@@ -8,7 +8,13 @@ import { closeInTime } from "./closeInTime.js";
 import { isDaemonChild, reportFailure, reportReady, startDaemon } from "./daemon.js";
 import { createFileLogger, daemonLogPath } from "./logFile.js";
 import { writeOut } from "./output.js";
-import { cacheSizeOption, defineCommand, serverOption, type CommandContext } from "./run.js";
+import {
+  cacheSizeOption,
+  defineCommand,
+  limitRateOption,
+  serverOption,
+  type CommandContext,
+} from "./run.js";
 
 export const mountCommand = defineCommand({
   command: "mount <lists> <mountpoint>",
@@ -23,6 +29,7 @@ export const mountCommand = defineCommand({
       .positional("mountpoint", { type: "string", demandOption: true, describe: "empty folder" })
       .option("server", serverOption)
       .option("cache-size", cacheSizeOption)
+      .option("limit-rate", limitRateOption)
       .option("daemon", {
         alias: "d",
         type: "boolean",
@@ -70,8 +77,9 @@ async function mountUntilStopped(
 ): Promise<void> {
   const { settings, log, signal } = context;
   const { storePath } = settings;
-  const addresses = await settings.servers();
+  const asked = await settings.servers();
   const cacheQuotaBytes = await settings.cacheQuotaBytes();
+  const limitBytesPerSecond = await settings.limitBytesPerSecond();
   const {
     createListsFileSystem,
     createMountDriver,
@@ -80,9 +88,10 @@ async function mountUntilStopped(
     openLocalStore,
   } = await import("../compose.js");
   const { startMountSession } = await import("../mount/mountSession.js");
-  const servers = createServers({ servers: addresses, log });
   const listsPath = await realListsPath(args.lists);
   const store = await openLocalStore({ storePath, cacheQuotaBytes, log }, "cache");
+  const records = store.servers;
+  const servers = createServers({ servers: asked, log, limitBytesPerSecond, records });
   const readPath = createReadPath({ store: store.blocks, sizes: store.sizes, servers, log });
   try {
     const fileSystem = await createListsFileSystem({ listsPath, readPath, log });
@@ -97,7 +106,7 @@ async function mountUntilStopped(
         ownFolders: [listsPath, await realpath(storePath).catch(() => storePath)],
       },
     );
-    warnWithoutServers(addresses, log);
+    if (asked.length === 0) warnWithoutServers(log);
     onReady(`${listsPath} is mounted at ${session.mountpoint}`);
     await untilStopped(signal, session.closed);
     if (signal.aborted) await session.stop();
@@ -110,8 +119,7 @@ async function mountUntilStopped(
   }
 }
 
-function warnWithoutServers(servers: readonly string[], log: Logger): void {
-  if (servers.length > 0) return;
+function warnWithoutServers(log: Logger): void {
   log.warn("no server is configured: only blocks that are in the store can be read");
 }
 

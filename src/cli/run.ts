@@ -58,6 +58,13 @@ export const cacheSizeOption = {
   describe: "what fetched blocks may take of the disk [config.json, 10GiB]",
 } as const;
 
+/** `--limit-rate`, as every command has it that fetches for long. */
+export const limitRateOption = {
+  type: "string",
+  requiresArg: true,
+  describe: "bytes per second from all servers together: 10MB/s, 500kB/s [config.json, no limit]",
+} as const;
+
 /**
  * Runs a command's work. The first signal asks it to stop and clean up; the second one ends the process.
  *

@@ -34,9 +34,12 @@ export const serveCommand = defineCommand({
     const { storePath } = settings;
     const cacheQuotaBytes = upstream && (await settings.cacheQuotaBytes());
     const patienceMs = LIMITS.server.pullPatienceMs;
-    const servers = upstream && createServers({ servers: upstream, log, patienceMs });
+    const upstreamServers = upstream && (await settings.servers());
     const access = upstream ? "cache" : "read";
     const store = await openLocalStore({ storePath, cacheQuotaBytes, log }, access);
+    const records = store.servers;
+    const servers =
+      upstreamServers && createServers({ servers: upstreamServers, log, patienceMs, records });
     const pullThrough = servers && createPullThrough({ store: store.blocks, servers, log });
     try {
       const blocks = store.blocks;

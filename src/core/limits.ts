@@ -78,6 +78,14 @@ export const LIMITS = {
     /** What is known of servers is noted for the next start at most this often. */
     recordSaveMs: 5_000,
   },
+  rate: {
+    /** What a limit on the rate saves up while nothing comes. */
+    burstMs: 250,
+    /** A read-ahead that is held back gets a piece this often all the same: its server must not take it for gone. */
+    maxHoldMs: 2_000,
+    /** As many blocks are fetched at once as the limit has of this: servers give up readers that take less. */
+    bytesPerSecondOfBlock: 32 * KIB,
+  },
   read: {
     /** One read of a mounted file. */
     deadlineMs: 30_000,
