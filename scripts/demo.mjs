@@ -16,6 +16,9 @@ import { ROOT, setUp } from "./setup.mjs";
 
 setUp();
 
+// What the demo's psyncs ask is on loopback, where no proxy leads.
+process.env.no_proxy = "*";
+
 const PSYNC = join(ROOT, "bin", "psync.js");
 const folder = mkdtempSync(join(tmpdir(), "psync-demo-"));
 const paths = {

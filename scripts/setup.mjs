@@ -16,7 +16,11 @@ const MIN_NODE = [20, 19];
 /** What Debian calls the things that are needed; the first name that it knows is taken. */
 const FUSE_PACKAGES = [["libfuse2t64", "libfuse2"], ["fuse3"]];
 const COMPILER_PACKAGES = [["python3"], ["make"], ["g++"]];
-const TEST_PACKAGES = { nginx: [["nginx-light", "nginx"]], strace: [["strace"]] };
+const TEST_PACKAGES = {
+  nginx: [["nginx-light", "nginx"]],
+  openssl: [["openssl"]],
+  strace: [["strace"]],
+};
 
 /** @param {{ withTests?: boolean }} options withTests: also what only the tests use */
 export function setUp({ withTests = false } = {}) {

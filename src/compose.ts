@@ -1,23 +1,28 @@
 /** The only place that builds the pieces and joins them. Each command takes from here what it needs. */
+import { randomBytes } from "node:crypto";
 import { stat } from "node:fs/promises";
 import type { BlockHash } from "./block/hash.js";
-import type { BlockSource, BlockStore, SizeMemory } from "./block/ports.js";
+import type { BlockSource, BlockStore, ServerMemory, SizeMemory } from "./block/ports.js";
 import { blockOf } from "./block/verify.js";
 import { systemClock } from "./core/clock.js";
 import { errorMessage, PsyncError } from "./core/errors.js";
 import { LIMITS } from "./core/limits.js";
 import type { Logger } from "./core/log.js";
+import { createRateLimiter } from "./core/rateLimiter.js";
+import { createSemaphore } from "./core/semaphore.js";
 import { readHashlist } from "./hashlist/readHashlist.js";
 import { createHttpServer } from "./fetch/httpServer.js";
 import { createServerSet, type ServerSet } from "./fetch/serverSet.js";
-import { parseServerUrl } from "./fetch/serverUrl.js";
+import { parseServer, type ServerSettings } from "./fetch/serverSettings.js";
 import { assertFuseNativeLoads, createFuseNativeDriver } from "./mount/driver/fuseNative.js";
 import type { Driver, FileSystem } from "./mount/driver/port.js";
 import { createFileSystem } from "./mount/fileSystem.js";
 import { createFolderTree, createSingleListTree, type Tree } from "./mount/tree.js";
+import type { PullThrough } from "./server/blockServer.js";
+import { createPseudonym } from "./server/via.js";
 import { withMemoryCache } from "./source/memoryCache.js";
 import { withSingleFlight } from "./source/singleFlight.js";
-import { createStoreThenFetch } from "./source/storeThenFetch.js";
+import { createStoreThenFetch, type StoreThenFetch } from "./source/storeThenFetch.js";
 import { loadSqlite } from "./store/indexFile.js";
 import { openStore, type Store } from "./store/openStore.js";
 import { openToRead } from "./store/openToRead.js";
@@ -47,33 +52,60 @@ export function openLocalStore(
 /**
  * Servers as a source that asks the network for every block.
  *
- * @param parts.servers addresses as they were written
+ * @param parts.servers addresses as they were written, or what they were read as with their settings
+ * @param parts.limitBytesPerSecond how fast blocks may come from all of them together, above 0; undefined: no limit
+ * @param parts.records where what is known of servers comes from and goes to; undefined: nothing is kept
  * @param parts.explain told of each fetch what each server did; unless given, the log has it where one was not enough
  * @throws ERR_PSYNC_USAGE an address has no meaning
  */
 export function createServers(parts: {
-  readonly servers: readonly string[];
+  readonly servers: readonly (string | ServerSettings)[];
   readonly log: Logger;
   readonly patienceMs?: number;
+  readonly limitBytesPerSecond?: number | undefined;
+  readonly records?: ServerMemory | undefined;
   readonly explain?: ((hash: BlockHash, lines: readonly string[]) => void) | undefined;
 }): ServerSet {
-  const { servers, log, patienceMs = LIMITS.fetch.patienceMs } = parts;
+  const { servers, log, patienceMs = LIMITS.fetch.patienceMs, limitBytesPerSecond } = parts;
+  const clock = systemClock;
+  const isLimited = limitBytesPerSecond !== undefined;
+  const rateLimiter = isLimited
+    ? createRateLimiter({ bytesPerSecond: limitBytesPerSecond, clock })
+    : undefined;
+  const asked = servers.map((server) =>
+    typeof server === "string" ? parseServer(server) : server,
+  );
   const explain = (hash: BlockHash, lines: readonly string[]): void => {
     if (lines.length > 1) log.debug(`block ${hash}: ${lines.join("; ")}`);
   };
-  const urls = servers.map(parseServerUrl);
-  return createServerSet({
-    servers: urls.map((url) => createHttpServer(url, { clock: systemClock, limits: LIMITS.fetch })),
-    clock: systemClock,
+  const set = createServerSet({
+    servers: asked.map((server) =>
+      createHttpServer(server, { clock, limits: LIMITS.fetch, rateLimiter }),
+    ),
+    clock,
+    records: parts.records,
+    // Where bytes are few, none are spent on races.
+    limits: isLimited ? { raceExtraFraction: 0, raceAllowanceBlocks: 0 } : {},
     log,
     patienceMs,
     explain: parts.explain ?? explain,
   });
+  return limitBytesPerSecond === undefined ? set : withFewAtOnce(set, limitBytesPerSecond);
+}
+
+/**
+ * The set, asked for as few blocks at once as a limited rate can carry: each comes fast enough for its server not to
+ * give up. A read-ahead leaves a place for what somebody waits for, where there is more than one.
+ */
+function withFewAtOnce(set: ServerSet, bytesPerSecond: number): ServerSet {
+  const count = Math.max(1, Math.floor(bytesPerSecond / LIMITS.rate.bytesPerSecondOfBlock));
+  const places = createSemaphore(count, Math.min(1, count - 1));
+  return { ...set, fetch: (request) => places.run(1, request, () => set.fetch(request)) };
 }
 
 /** How messages and records name a server: its address without credentials. @throws ERR_PSYNC_USAGE */
 export function serverName(address: string): string {
-  return parseServerUrl(address).display;
+  return parseServer(address).url.display;
 }
 
 export interface ReadPath {
@@ -110,10 +142,35 @@ export function createReadPath(parts: {
   return {
     source,
     sizes,
-    async close() {
-      await servers.close();
-      await stored.settled();
-    },
+    close: () => closeSource(servers, stored),
+  };
+}
+
+async function closeSource(servers: ServerSet, stored: StoreThenFetch): Promise<void> {
+  await servers.close();
+  await stored.settled();
+}
+
+/** Memory, store, servers: what a server of blocks fetches with. One flight a block is its own care. */
+export function createPullThrough(parts: {
+  readonly store: BlockStore;
+  readonly servers: ServerSet;
+  readonly log: Logger;
+}): PullThrough & { close(): Promise<void> } {
+  const { store, servers, log } = parts;
+  const { maxPulls, pullBytes, pulledBlocksBytes } = LIMITS.server;
+  const stored = createStoreThenFetch({
+    store,
+    fetcher: servers,
+    log,
+    blocksInFlight: maxPulls,
+    inFlightBytes: pullBytes,
+    storeReadBytes: pullBytes,
+  });
+  return {
+    source: withMemoryCache(stored, { maxBytes: pulledBlocksBytes }),
+    pseudonym: createPseudonym(randomBytes),
+    close: () => closeSource(servers, stored),
   };
 }
 
@@ -156,17 +213,16 @@ async function treeOf(listsPath: string, log: Logger): Promise<Tree> {
  * @returns the server's name without credentials, and what is wrong with it, if something is
  */
 export async function probeServer(
-  address: string,
+  settings: ServerSettings,
   { signal }: { readonly signal: AbortSignal },
 ): Promise<{ readonly name: string; readonly problem?: string }> {
-  const url = parseServerUrl(address);
-  const server = createHttpServer(url, { clock: systemClock, limits: LIMITS.fetch });
+  const server = createHttpServer(settings, { clock: systemClock, limits: LIMITS.fetch });
   try {
     const { hash } = blockOf(new Uint8Array(0));
     const outcome = await server.fetchBytes({ hash, maxBytes: 1, signal });
     return outcome.type === "failed"
-      ? { name: url.display, problem: outcome.reason }
-      : { name: url.display };
+      ? { name: server.name, problem: outcome.reason }
+      : { name: server.name };
   } finally {
     await server.close();
   }

@@ -24,7 +24,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   server: [...LOWER, ...MIDDLE],
   transfer: [...LOWER, ...MIDDLE],
   "compose.ts": [...LOWER, ...MIDDLE, "store", "fetch", "mount", "server", "transfer"],
-  cli: [...LOWER, ...MIDDLE, "mount", "server", "transfer", "compose.ts"],
+  cli: [...LOWER, ...MIDDLE, "fetch", "mount", "server", "transfer", "compose.ts"],
   "index.ts": [...LOWER, ...MIDDLE, "store", "fetch", "mount", "server", "transfer", "compose.ts"],
 };
 

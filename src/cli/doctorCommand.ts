@@ -1,6 +1,6 @@
 /** `psync doctor`: what this machine lacks, and what mends it. */
 import { formatCount } from "../core/bytes.js";
-import { errorMessage, PsyncError } from "../core/errors.js";
+import { PsyncError } from "../core/errors.js";
 import {
   checkAllowOther,
   checkFuseDevice,
@@ -42,13 +42,13 @@ export const doctorCommand = defineCommand({
       await checkAllowOther(),
       await checkStore(settings.storePath),
     ];
-    const servers = await settings.servers().catch((error: unknown) => {
-      const found = errorMessage(error);
+    const problem = await settings.configProblem();
+    if (problem) {
       const base = { name: "config.json", neededBy: "get, mount" };
-      checks.push({ ...base, status: "fail", found, mend: "edit or remove it" });
-      return undefined;
-    });
-    if (servers?.length === 0) {
+      checks.push({ ...base, status: "fail", found: problem.message, mend: "edit or remove it" });
+    }
+    const servers = problem === undefined ? await settings.servers() : [];
+    if (problem === undefined && servers.length === 0) {
       checks.push({
         name: "servers",
         status: "warn",
@@ -57,7 +57,7 @@ export const doctorCommand = defineCommand({
         mend: "name one with --server, PSYNC_SERVERS or in config.json",
       });
     }
-    const probes = (servers ?? []).map(async (server): Promise<Check> => {
+    const probes = servers.map(async (server): Promise<Check> => {
       const { name, problem } = await probeServer(server, { signal });
       const base = { name, neededBy: "get, mount" };
       if (problem === undefined) return { ...base, status: "ok", found: "answers" };

@@ -7,7 +7,7 @@ import { createExplainer } from "./explain.js";
 import { readInputLists } from "./inputLists.js";
 import { writeJson } from "./output.js";
 import { createProgress } from "./progress.js";
-import { defineCommand, serverOption } from "./run.js";
+import { defineCommand, limitRateOption, serverOption } from "./run.js";
 
 export const getCommand = defineCommand({
   command: "get [source..]",
@@ -22,6 +22,7 @@ export const getCommand = defineCommand({
           "servers (http://…, https://… or HOST:PORT) and hashlist files, in any order [stdin]",
       })
       .option("server", serverOption)
+      .option("limit-rate", limitRateOption)
       .option("force", { type: "boolean", describe: "fetch also the blocks that are there" })
       .option("explain", {
         type: "boolean",
@@ -33,9 +34,8 @@ export const getCommand = defineCommand({
   run: async (args, { settings, log, signal }) => {
     const isServer = (source: string): boolean =>
       /^[a-z][a-z0-9+.-]*:\/|^[\w.-]+:\d+(\/|$)/i.test(source);
-    const named = args.source.filter(isServer);
-    const servers =
-      named.length > 0 ? [...named, ...(args.server ?? [])] : await settings.servers();
+    const servers = await settings.servers(args.source.filter(isServer));
+    const limitBytesPerSecond = await settings.limitBytesPerSecond();
     if (servers.length === 0) {
       throw new PsyncError("ERR_PSYNC_USAGE", "there is no server to get blocks from", {
         hint: "name one: psync get http://server.example:8000 LIST",
@@ -44,13 +44,20 @@ export const getCommand = defineCommand({
     const { createServers, openLocalStore } = await import("../compose.js");
     const { getBlocks, unavailableBlocks } = await import("../transfer/getBlocks.js");
     const patienceMs = LIMITS.fetch.getPatienceMs;
-    const explainer = args.explain === true ? createExplainer(log) : undefined;
-    const source = createServers({ servers, log, patienceMs, explain: explainer?.explain });
     const lists = await readInputLists(
       args.source.filter((text) => !isServer(text)),
       { log, signal },
     );
     const store = await openLocalStore({ storePath: settings.storePath, log }, "write");
+    const explainer = args.explain === true ? createExplainer(log) : undefined;
+    const source = createServers({
+      servers,
+      log,
+      patienceMs,
+      limitBytesPerSecond,
+      records: store.servers,
+      explain: explainer?.explain,
+    });
     const total = lists.reduce((sum, { list }) => sum + list.blockCount, 0);
     // A bar would stand in the middle of the lines.
     const quiet = args.quiet === true || explainer !== undefined;

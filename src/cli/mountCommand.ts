@@ -1,15 +1,20 @@
 /** `psync mount`: a folder of hashlists as a folder of files. */
 import { realpath } from "node:fs/promises";
 import { resolve } from "node:path";
-import { withDeadline } from "../core/abort.js";
 import { systemClock } from "../core/clock.js";
 import { errorMessage, PsyncError } from "../core/errors.js";
-import { LIMITS } from "../core/limits.js";
 import type { Logger } from "../core/log.js";
+import { closeInTime } from "./closeInTime.js";
 import { isDaemonChild, reportFailure, reportReady, startDaemon } from "./daemon.js";
 import { createFileLogger, daemonLogPath } from "./logFile.js";
 import { writeOut } from "./output.js";
-import { defineCommand, serverOption, type CommandContext } from "./run.js";
+import {
+  cacheSizeOption,
+  defineCommand,
+  limitRateOption,
+  serverOption,
+  type CommandContext,
+} from "./run.js";
 
 export const mountCommand = defineCommand({
   command: "mount <lists> <mountpoint>",
@@ -23,11 +28,8 @@ export const mountCommand = defineCommand({
       })
       .positional("mountpoint", { type: "string", demandOption: true, describe: "empty folder" })
       .option("server", serverOption)
-      .option("cache-size", {
-        type: "string",
-        requiresArg: true,
-        describe: "what fetched blocks may take of the disk [config.json, 10GiB]",
-      })
+      .option("cache-size", cacheSizeOption)
+      .option("limit-rate", limitRateOption)
       .option("daemon", {
         alias: "d",
         type: "boolean",
@@ -75,8 +77,9 @@ async function mountUntilStopped(
 ): Promise<void> {
   const { settings, log, signal } = context;
   const { storePath } = settings;
-  const addresses = await settings.servers();
+  const asked = await settings.servers();
   const cacheQuotaBytes = await settings.cacheQuotaBytes();
+  const limitBytesPerSecond = await settings.limitBytesPerSecond();
   const {
     createListsFileSystem,
     createMountDriver,
@@ -85,9 +88,10 @@ async function mountUntilStopped(
     openLocalStore,
   } = await import("../compose.js");
   const { startMountSession } = await import("../mount/mountSession.js");
-  const servers = createServers({ servers: addresses, log });
   const listsPath = await realListsPath(args.lists);
   const store = await openLocalStore({ storePath, cacheQuotaBytes, log }, "cache");
+  const records = store.servers;
+  const servers = createServers({ servers: asked, log, limitBytesPerSecond, records });
   const readPath = createReadPath({ store: store.blocks, sizes: store.sizes, servers, log });
   try {
     const fileSystem = await createListsFileSystem({ listsPath, readPath, log });
@@ -102,7 +106,7 @@ async function mountUntilStopped(
         ownFolders: [listsPath, await realpath(storePath).catch(() => storePath)],
       },
     );
-    warnWithoutServers(addresses, log);
+    if (asked.length === 0) warnWithoutServers(log);
     onReady(`${listsPath} is mounted at ${session.mountpoint}`);
     await untilStopped(signal, session.closed);
     if (signal.aborted) await session.stop();
@@ -115,20 +119,7 @@ async function mountUntilStopped(
   }
 }
 
-/** The mount is gone by now: a disk that hangs must not keep its process. */
-async function closeInTime(close: () => Promise<void>, log: Logger): Promise<void> {
-  const timeoutMs = LIMITS.store.closeWaitMs;
-  const onDeadline = (): PsyncError =>
-    new PsyncError("ERR_PSYNC_STORE", `the store did not close within ${timeoutMs / 1000} s`);
-  await withDeadline({ clock: systemClock, timeoutMs, onDeadline }, close).catch(
-    (error: unknown) => {
-      log.warn(`some blocks may not be cached: ${errorMessage(error)}`);
-    },
-  );
-}
-
-function warnWithoutServers(servers: readonly string[], log: Logger): void {
-  if (servers.length > 0) return;
+function warnWithoutServers(log: Logger): void {
   log.warn("no server is configured: only blocks that are in the store can be read");
 }
 

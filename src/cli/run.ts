@@ -51,6 +51,20 @@ export const serverOption = {
   describe: "a server of blocks, repeatable [PSYNC_SERVERS, config.json]",
 } as const;
 
+/** `--cache-size`, as every command has it that caches what it fetches. */
+export const cacheSizeOption = {
+  type: "string",
+  requiresArg: true,
+  describe: "what fetched blocks may take of the disk [config.json, 10GiB]",
+} as const;
+
+/** `--limit-rate`, as every command has it that fetches for long. */
+export const limitRateOption = {
+  type: "string",
+  requiresArg: true,
+  describe: "bytes per second from all servers together: 10MB/s, 500kB/s [config.json, no limit]",
+} as const;
+
 /**
  * Runs a command's work. The first signal asks it to stop and clean up; the second one ends the process.
  *

@@ -1,7 +1,10 @@
-/** `psync serve`: the store's blocks over HTTP. */
+/** `psync serve`: the store's blocks over HTTP, and with `--server` those of others too. */
 import { systemClock } from "../core/clock.js";
+import { PsyncError } from "../core/errors.js";
+import { LIMITS } from "../core/limits.js";
+import { closeInTime } from "./closeInTime.js";
 import { writeOut } from "./output.js";
-import { defineCommand } from "./run.js";
+import { cacheSizeOption, defineCommand, serverOption } from "./run.js";
 
 export const serveCommand = defineCommand({
   command: ["serve [address]", "up [address]"],
@@ -12,27 +15,60 @@ export const serveCommand = defineCommand({
         type: "string",
         describe: "HOST:PORT, a host or a port [localhost:8000]",
       })
+      .option("server", {
+        ...serverOption,
+        // Those that are configured are for reading: they must not make every server one that fetches for strangers.
+        describe: "fetch what the store lacks from this server, and cache it; repeatable",
+      })
+      .option("cache-size", cacheSizeOption)
       .example("psync serve", "for this machine, at port 8000")
-      .example("psync serve 0.0.0.0:8000", "for everybody who can reach this machine"),
+      .example("psync serve 0.0.0.0:8000", "for everybody who can reach this machine")
+      .example("psync serve :8000 --server http://far.example:8000", "a cache near the readers"),
   run: async (args, { settings, log, signal }) => {
-    const { openLocalStore } = await import("../compose.js");
+    const { createPullThrough, createServers, openLocalStore } = await import("../compose.js");
     const { createBlockServer } = await import("../server/blockServer.js");
     const { parseServerAddress } = await import("../server/serverAddress.js");
     const address = parseServerAddress(args.address);
-    const store = await openLocalStore({ storePath: settings.storePath, log }, "read");
+    const upstream = args.server;
+    if (args.cacheSize !== undefined && !upstream) throw nothingToCache();
+    const { storePath } = settings;
+    const cacheQuotaBytes = upstream && (await settings.cacheQuotaBytes());
+    const patienceMs = LIMITS.server.pullPatienceMs;
+    const upstreamServers = upstream && (await settings.servers());
+    const access = upstream ? "cache" : "read";
+    const store = await openLocalStore({ storePath, cacheQuotaBytes, log }, access);
+    const records = store.servers;
+    const servers =
+      upstreamServers && createServers({ servers: upstreamServers, log, patienceMs, records });
+    const pullThrough = servers && createPullThrough({ store: store.blocks, servers, log });
     try {
-      const server = createBlockServer({ store: store.blocks, log, clock: systemClock });
+      const blocks = store.blocks;
+      const server = createBlockServer({ store: blocks, pullThrough, log, clock: systemClock });
       const { urls } = await server.listen(address);
       await writeOut(urls.map((url) => `${url}\n`).join(""));
-      log.info(`serving ${settings.storePath}; Ctrl-C ends it`);
+      if (servers) {
+        const names = servers.status().map((status) => status.server);
+        log.info(`what is not in the store is fetched from ${names.join(", ")}`);
+      }
+      log.info(`serving ${storePath}; Ctrl-C ends it`);
       await new Promise<void>((resolve) => {
+        if (signal.aborted) resolve();
         signal.addEventListener("abort", () => {
           resolve();
         });
       });
       await server.close();
     } finally {
-      await store.close();
+      await closeInTime(async () => {
+        await pullThrough?.close();
+        await store.close();
+      }, log);
     }
   },
 });
+
+function nothingToCache(): PsyncError {
+  return new PsyncError("ERR_PSYNC_USAGE", "without --server nothing is cached", {
+    hint: "leave --cache-size out, or name a server to fetch from: --server URL",
+  });
+}

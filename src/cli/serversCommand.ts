@@ -27,9 +27,8 @@ export const serversCommand = defineCommand({
 });
 
 async function show(asJson: boolean, { settings, log }: CommandContext): Promise<void> {
-  const addresses = await settings.servers();
-  const { openLocalStore, serverName } = await import("../compose.js");
-  const configured = addresses.map(serverName);
+  const configured = (await settings.servers()).map(({ url }) => url.display);
+  const { openLocalStore } = await import("../compose.js");
   const store = await openLocalStore({ storePath: settings.storePath, log }, "read");
   try {
     const nowUnixMs = Date.now();

@@ -1,24 +1,40 @@
-/** Where the store is, how large its cache may be, and which servers are asked: the command line, then the environment, then config.json. */
-import { readFile } from "node:fs/promises";
+/**
+ * Where the store is, how large its cache may be, which servers are asked and how: the command line, then the
+ * environment, then config.json.
+ */
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
-import { parseSize } from "../core/bytes.js";
-import { errorMessage, PsyncError, systemErrorCode } from "../core/errors.js";
+import { parseRate, parseSize } from "../core/bytes.js";
+import { isPsyncError, readAt, type PsyncError } from "../core/errors.js";
+import { readProxies } from "../fetch/proxies.js";
+import { parseServer, type ServerSettings } from "../fetch/serverSettings.js";
+import { readConfig, type Config } from "./configFile.js";
 
 /** What a command asks of its settings; config.json is read only where its answer depends on it. */
 export interface Settings {
   /** Absolute. */
   readonly storePath: string;
-  /** Addresses as they were written, in the order of preference. @throws ERR_PSYNC_USAGE as `resolveSettings` says */
-  servers(): Promise<readonly string[]>;
+  /**
+   * The servers in the order of preference. One that config.json names too is asked as it says there, with its headers
+   * and TLS, wherever the address came from.
+   *
+   * @param named addresses that the command has besides `--server`: asked first, and in place of the environment's
+   * @throws ERR_PSYNC_USAGE as `resolveSettings` says
+   */
+  servers(named?: readonly string[]): Promise<readonly ServerSettings[]>;
   /** What the cache may take of the disk; undefined: what the store takes for itself. @throws ERR_PSYNC_USAGE */
   cacheQuotaBytes(): Promise<number | undefined>;
+  /** How fast blocks may be fetched, from all servers together; undefined: no limit. @throws ERR_PSYNC_USAGE */
+  limitBytesPerSecond(): Promise<number | undefined>;
+  /** What is wrong with config.json, if something is. */
+  configProblem(): Promise<PsyncError | undefined>;
 }
 
 export interface SettingsArguments {
   readonly store?: string | undefined;
   readonly server?: readonly string[] | undefined;
   readonly cacheSize?: string | undefined;
+  readonly limitRate?: string | undefined;
 }
 
 const CONFIG_NAME = "config.json";
@@ -27,8 +43,9 @@ const CONFIG_NAME = "config.json";
  * What is said nearest to the call wins whole: servers named with `--server` replace those of the
  * environment, and those replace the ones in config.json.
  *
- * Where config.json is not what it should be, the answers that depend on it throw ERR_PSYNC_USAGE with its path, and
- * commands that need none of them work.
+ * Where config.json is not what it should be, the answers that depend on it throw ERR_PSYNC_USAGE with its path and the
+ * place in it, and commands that need none of them work. An address or a proxy that means nothing is named with
+ * where it stands.
  */
 export function resolveSettings(
   args: SettingsArguments,
@@ -37,68 +54,57 @@ export function resolveSettings(
   const storePath = resolve(
     args.store ?? nonEmpty(environment["PSYNC_STORE"]) ?? join(homedir(), ".psync"),
   );
-  const fromEnvironment = nonEmpty(environment["PSYNC_SERVERS"])
-    ?.split(/[\s,]+/)
-    .filter(Boolean);
-  const config = (): Promise<Config> => readConfig(join(storePath, CONFIG_NAME));
+  let reading: Promise<Config> | undefined;
+  const config = (): Promise<Config> => (reading ??= readConfig(join(storePath, CONFIG_NAME)));
+
+  /** The servers that were named nearer than in config.json. */
+  const namedServers = (named: readonly string[]): ServerSettings[] | undefined => {
+    const { server } = args;
+    if (named.length > 0 || server !== undefined) {
+      const more = (server ?? []).map((text) => readAt("--server", () => parseServer(text)));
+      return [...named.map(parseServer), ...more];
+    }
+    return nonEmpty(environment["PSYNC_SERVERS"])
+      ?.split(/[\s,]+/)
+      .filter(Boolean)
+      .map((text) => readAt("PSYNC_SERVERS", () => parseServer(text)));
+  };
+
   return {
     storePath,
-    servers: async () => args.server ?? fromEnvironment ?? (await config()).servers,
+    async servers(named = []) {
+      const proxies = readProxies(environment);
+      const nearer = namedServers(named);
+      const { servers: configured } = await config();
+      const servers = nearer?.map((server) => asConfigured(server, configured)) ?? configured;
+      return servers.map((server) => ({ ...server, proxies }));
+    },
     cacheQuotaBytes: async () =>
       args.cacheSize === undefined ? (await config()).cacheQuotaBytes : parseSize(args.cacheSize),
+    limitBytesPerSecond: async () => {
+      const { limitRate } = args;
+      if (limitRate === undefined) return (await config()).limitBytesPerSecond;
+      return readAt("--limit-rate", () => parseRate(limitRate));
+    },
+    configProblem: () =>
+      config().then(
+        () => undefined,
+        (error: unknown) => {
+          if (isPsyncError(error)) return error;
+          throw error;
+        },
+      ),
   };
 }
 
-interface Config {
-  readonly servers: readonly string[];
-  readonly cacheQuotaBytes: number | undefined;
-}
-
-async function readConfig(path: string): Promise<Config> {
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch (error) {
-    const code = systemErrorCode(error);
-    if (code === "ENOENT" || code === "ENOTDIR") {
-      return { servers: [], cacheQuotaBytes: undefined };
-    }
-    throw badConfig(path, `cannot be read: ${errorMessage(error)}`);
-  }
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw badConfig(path, `is not JSON: ${errorMessage(error)}`);
-  }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw badConfig(path, "is not a JSON object");
-  }
-  const { servers = [], cacheSize, ...unknown } = value as Record<string, unknown>;
-  const [unknownName] = Object.keys(unknown);
-  if (unknownName !== undefined) {
-    throw badConfig(path, `has a setting that psync does not know: ${JSON.stringify(unknownName)}`);
-  }
-  if (!Array.isArray(servers) || !servers.every((server) => typeof server === "string")) {
-    throw badConfig(path, '"servers" is not a list of addresses');
-  }
-  return { servers, cacheQuotaBytes: parseCacheSize(path, cacheSize) };
-}
-
-function parseCacheSize(path: string, value: unknown): number | undefined {
-  if (value === undefined) return undefined;
-  try {
-    if (typeof value === "string") return parseSize(value);
-  } catch {
-    // Said below, with the file's name.
-  }
-  throw badConfig(path, '"cacheSize" is not a size in quotes, such as "10GiB"');
-}
-
-function badConfig(path: string, problem: string): PsyncError {
-  return new PsyncError("ERR_PSYNC_USAGE", `${path} ${problem}`, {
-    hint: 'it looks like this: { "servers": ["http://server.example:8000"], "cacheSize": "10GiB" }',
-  });
+/** The server as config.json has it; credentials that were named nearer go before those. */
+function asConfigured(
+  server: ServerSettings,
+  configured: readonly ServerSettings[],
+): ServerSettings {
+  const entry = configured.find(({ url }) => url.display === server.url.display);
+  if (entry === undefined) return server;
+  return server.url.authorization() === undefined ? entry : { ...entry, url: server.url };
 }
 
 function nonEmpty(text: string | undefined): string | undefined {

@@ -36,6 +36,28 @@ export function parseSize(text: string): number {
   return sizeBytes;
 }
 
+/**
+ * Reads a rate: a size as `parseSize` reads it, with `/s` after it or without.
+ *
+ * @returns integer bytes per second ≥ 1
+ * @throws ERR_PSYNC_USAGE it is not such a text, or nothing at all
+ */
+export function parseRate(text: string): number {
+  const sizeText = text.replace(/\s*\/\s*s(?:ec)?\s*$/i, "");
+  let bytesPerSecond = 0;
+  try {
+    bytesPerSecond = parseSize(sizeText);
+  } catch {
+    // Said below, of the whole text.
+  }
+  if (bytesPerSecond === 0) {
+    throw new PsyncError("ERR_PSYNC_USAGE", `not a rate: ${JSON.stringify(text)}`, {
+      hint: "write bytes per second, above 0: 10MB/s, 500kB/s, 1MiB/s, 250000",
+    });
+  }
+  return bytesPerSecond;
+}
+
 const SHOWN_UNITS = ["B", "KiB", "MiB", "GiB", "TiB"] as const;
 
 /** Shows bytes in binary units with at most one decimal: `2MiB`, `1.5GiB`, `17B`. */

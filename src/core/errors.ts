@@ -108,6 +108,24 @@ export function isBlockMissing(error: unknown): error is PsyncError {
   );
 }
 
+/**
+ * Reads a text with the given parser, and says of its ERR_PSYNC_USAGE where the text stands: `PSYNC_SERVERS: …`.
+ *
+ * @throws what the parser throws
+ */
+export function readAt<T>(place: string, parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    if (!isPsyncError(error, "ERR_PSYNC_USAGE")) throw error;
+    const { hint, details } = error;
+    throw new PsyncError("ERR_PSYNC_USAGE", `${place}: ${error.message}`, {
+      details,
+      ...(hint === undefined ? {} : { hint }),
+    });
+  }
+}
+
 /** The errno name of a failed system call ("ENOENT"), or undefined where it is not one. */
 export function systemErrorCode(error: unknown): string | undefined {
   if (!(error instanceof Error) || !("code" in error)) return undefined;

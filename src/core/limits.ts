@@ -78,6 +78,14 @@ export const LIMITS = {
     /** What is known of servers is noted for the next start at most this often. */
     recordSaveMs: 5_000,
   },
+  rate: {
+    /** What a limit on the rate saves up while nothing comes. */
+    burstMs: 250,
+    /** A read-ahead that is held back gets a piece this often all the same: its server must not take it for gone. */
+    maxHoldMs: 2_000,
+    /** As many blocks are fetched at once as the limit has of this: servers give up readers that take less. */
+    bytesPerSecondOfBlock: 32 * KIB,
+  },
   read: {
     /** One read of a mounted file. */
     deadlineMs: 30_000,
@@ -199,6 +207,25 @@ export const LIMITS = {
     slowBytesPerSecond: 16 * KIB,
     /** Open connections; further ones are closed at once. An idle one costs a descriptor. */
     maxConnections: 1_024,
+    /** Blocks fetched from other servers at once, each counted until its clients have it; as many as there are connections to one. */
+    maxPulls: 16,
+    /** How long a block may be is not known to a server, so each fetched one counts as 64 MiB: sixteen at once. Those of 2 MiB take a 32nd of it. */
+    pullBytes: GIB,
+    /** Fetched blocks held for who asks while they are being written, and where the store caches nothing. */
+    pulledBlocksBytes: 32 * MIB,
+    /** Servers that could come back are waited for this long, so that the answer comes in time. */
+    pullPatienceMs: 5_000,
+    /** A psync waits `fetch.headersTimeoutMs` for an answer; before that it is told to ask again. */
+    pullAnswerMs: 8_000,
+    /** A fetch that has begun goes on this long, whoever still waits for it. */
+    pullDeadlineMs: 60_000,
+    /** A block that nobody had is not asked for again for this long. */
+    failedPullMemoryMs: 5_000,
+    /** What each server did is told once a block in this time, for so many blocks; the rest is for `-v`. */
+    explainedPullMs: 60_000,
+    explainedPullCount: 100,
+    /** Servers that may stand in a row; a request that came through as many is taken for one in a circle. */
+    maxHops: 8,
     /** A server that is told to stop finishes what is under way within this. */
     closeGraceMs: 5_000,
   },

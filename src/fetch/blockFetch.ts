@@ -66,10 +66,10 @@ class BlockFetch {
   /** In the order they were asked: at most two. */
   #running: Attempt[] = [];
   #waitedSinceMs: number;
-  /** Whether a race was paid for already: once a block. */
+  /** Whether a whole block was set aside already: once a fetch. */
   #hasPaid = false;
-  /** Called with what the race did cost, where its bytes were set aside. */
-  #pay: ((spentBytes: number) => void) | undefined;
+  /** What was set aside for the two that run. */
+  #race: { readonly isPaidFor: boolean; readonly pay: (spentBytes: number) => void } | undefined;
 
   constructor(context: BlockFetchContext, request: BlockRequest) {
     const { clock } = context;
@@ -185,8 +185,9 @@ class BlockFetch {
           maxBytes,
           hopelessMs: hopelessMs(maxBytes, limits),
           maySecond,
-          canPay: !this.#hasPaid && budget.canReserve(maxBytes),
-          isPaidFor: this.#pay !== undefined,
+          hasPaid: this.#hasPaid,
+          canPay: (bytes) => budget.canReserve(bytes, maxBytes),
+          isPaidFor: this.#race?.isPaidFor === true,
         },
         limits,
       );
@@ -197,7 +198,7 @@ class BlockFetch {
           this.#cut(step.loser, "lost");
           break;
         case "second":
-          maySecond = this.#askSecond();
+          maySecond = this.#askSecond(step.reserveBytes);
           break;
         case "replace":
           maySecond = this.#replace(step.slow);
@@ -206,12 +207,14 @@ class BlockFetch {
   }
 
   /** @returns whether there was another server to ask */
-  #askSecond(): boolean {
-    const { budget } = this.#context;
+  #askSecond(reserveBytes: number): boolean {
     const server = this.#anotherServer();
     if (server === undefined) return false;
-    if (!this.#hasPaid) this.#pay = budget.reserve(this.#request.maxBytes);
-    this.#hasPaid ||= this.#pay !== undefined;
+    // What was set aside for an earlier second one is free again.
+    this.#payFor(0);
+    const isPaidFor = reserveBytes >= this.#request.maxBytes;
+    this.#hasPaid ||= isPaidFor;
+    this.#race = { isPaidFor, pay: this.#context.budget.reserve(reserveBytes) };
     this.#ask(server);
     return true;
   }
@@ -278,8 +281,8 @@ class BlockFetch {
   }
 
   #payFor(spentBytes: number): void {
-    if (this.#pay) this.#pay(spentBytes);
+    if (this.#race) this.#race.pay(spentBytes);
     else this.#context.budget.noteWasted(spentBytes);
-    this.#pay = undefined;
+    this.#race = undefined;
   }
 }

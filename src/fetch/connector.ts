@@ -7,6 +7,7 @@ import tls from "node:tls";
 import type { buildConnector } from "undici";
 import type { Clock } from "../core/clock.js";
 import { formatDuration } from "../core/duration.js";
+import type { TlsIdentity } from "./tlsIdentity.js";
 
 export interface Connector {
   readonly connect: buildConnector.connector;
@@ -21,8 +22,12 @@ export function createConnector(options: {
   readonly connectTimeoutMs: number;
   /** Whether anybody waits for a connection: undici opens a new one after it aborted a request, for nobody. */
   readonly isWanted: () => boolean;
+  /** In place of the system's authorities, and without a certificate where undefined. */
+  readonly tls?: TlsIdentity | undefined;
 }): Connector {
   const { clock, connectTimeoutMs, isWanted } = options;
+  // Made once: a context is costly, and its parts were checked when they were read.
+  const secureContext = options.tls && tls.createSecureContext(options.tls);
   const connecting = new Set<net.Socket>();
   const connected = new Set<net.Socket>();
 
@@ -32,7 +37,7 @@ export function createConnector(options: {
       return;
     }
     const isTls = target.protocol === "https:";
-    const socket = isTls ? openTls(target) : openTcp(target);
+    const socket = isTls ? openTls(target, secureContext) : openTcp(target);
     connecting.add(socket);
 
     let failure: Error | undefined;
@@ -77,13 +82,17 @@ function openTcp({ hostname, port }: buildConnector.Options): net.Socket {
   return net.connect({ host: hostname, port: Number(port) || 80, noDelay: true, keepAlive: true });
 }
 
-/** Certificates are checked whatever NODE_TLS_REJECT_UNAUTHORIZED says; own ones go in NODE_EXTRA_CA_CERTS. */
-function openTls({ hostname, port }: buildConnector.Options): net.Socket {
+/** Certificates are checked whatever NODE_TLS_REJECT_UNAUTHORIZED says. */
+function openTls(
+  { hostname, port }: buildConnector.Options,
+  secureContext: tls.SecureContext | undefined,
+): net.Socket {
   return tls
     .connect({
       host: hostname,
       port: Number(port) || 443,
       ...(net.isIP(hostname) === 0 ? { servername: hostname } : {}),
+      ...(secureContext && { secureContext }),
       ALPNProtocols: ["http/1.1"],
       rejectUnauthorized: true,
     })

@@ -72,7 +72,8 @@ export function createFetchStory(
         maxBytes,
         nowMs,
         timing: { ...attempt, elapsedMs: tookMs },
-        end: type === "block" ? "ok" : type,
+        // One that was asked in a circle has done nothing wrong.
+        end: type === "block" ? "ok" : failure?.kind === "loop" ? "abandoned" : type,
         failure,
       });
       if (change) logChange(log, server, change);

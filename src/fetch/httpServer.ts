@@ -2,15 +2,15 @@
  * One server: asks it for one block's raw bytes. It neither verifies them nor tries again;
  * which server to ask, and what to think of it afterwards, is for the server set.
  */
-import { Pool } from "undici";
 import type { BlockRequest } from "../block/ports.js";
 import { abortReason } from "../core/abort.js";
 import type { Clock } from "../core/clock.js";
 import type { LimitsOf } from "../core/limits.js";
-import { createConnector } from "./connector.js";
+import type { RateLimiter } from "../core/rateLimiter.js";
+import { createDispatcher } from "./dispatcher.js";
 import { Exchange } from "./exchange.js";
 import type { FetchOutcome } from "./outcome.js";
-import type { ServerUrl } from "./serverUrl.js";
+import type { ServerSettings } from "./serverSettings.js";
 
 /** What a request has brought so far: 0 at the head of an answer that may be the block, then more and more. */
 export type OnReceived = (receivedBytes: number) => void;
@@ -29,32 +29,32 @@ export interface HttpServer {
   close(): Promise<void>;
 }
 
+export interface HttpServerParts {
+  readonly clock: Clock;
+  readonly limits: LimitsOf<"fetch">;
+  /** Shared by all servers; undefined: there is no limit. */
+  readonly rateLimiter?: RateLimiter | undefined;
+}
+
 export function createHttpServer(
-  url: ServerUrl,
-  { clock, limits }: { readonly clock: Clock; readonly limits: LimitsOf<"fetch"> },
+  server: ServerSettings,
+  { clock, limits, rateLimiter }: HttpServerParts,
 ): HttpServer {
-  const { connectTimeoutMs, connectionsPerServer, maxHeaderBytes } = limits;
+  const { url } = server;
   let underWay = 0;
-  const connector = createConnector({ clock, connectTimeoutMs, isWanted: () => underWay > 0 });
-  const pool = new Pool(url.origin, {
-    connect: connector.connect,
-    connections: connectionsPerServer,
-    pipelining: 1,
-    maxHeaderSize: maxHeaderBytes,
-    // The exchange has its own timers, on the clock that was passed in.
-    headersTimeout: 0,
-    bodyTimeout: 0,
-  });
+  const dispatcher = createDispatcher(server, { clock, limits, isWanted: () => underWay > 0 });
   const authorization = url.authorization();
   const headers = {
     accept: "application/octet-stream, */*;q=0.1",
     "accept-encoding": "identity",
     "user-agent": "psync",
+    ...server.headers(),
     ...(authorization === undefined ? {} : { authorization }),
   };
 
-  const fetchBytes: HttpServer["fetchBytes"] = ({ hash, maxBytes, signal }, onReceived) =>
+  const fetchBytes: HttpServer["fetchBytes"] = (request, onReceived) =>
     new Promise((resolve, reject) => {
+      const { hash, maxBytes, signal, urgency, via = [] } = request;
       if (signal.aborted) {
         reject(abortReason(signal));
         return;
@@ -62,7 +62,7 @@ export function createHttpServer(
       const leave = (): void => {
         signal.removeEventListener("abort", onAbort);
         underWay -= 1;
-        if (underWay === 0) connector.giveUpConnecting();
+        if (underWay === 0) dispatcher.giveUpConnecting();
       };
       const onAbort = (): void => {
         exchange.abandon();
@@ -73,24 +73,37 @@ export function createHttpServer(
         maxBytes,
         clock,
         limits,
+        rateLimiter,
+        urgency,
         onReceived: onReceived ?? (() => undefined),
         onOutcome: (outcome) => {
           leave();
-          resolve(outcome);
+          resolve(namingProxy(outcome, dispatcher.proxyName()));
         },
       });
       underWay += 1;
       signal.addEventListener("abort", onAbort, { once: true });
-      pool.dispatch({ method: "GET", path: url.basePath + hash, headers }, exchange);
+      const path = url.basePath + hash;
+      dispatcher.dispatch(
+        { method: "GET", path, headers: { ...headers, ...viaHeader(via) } },
+        exchange,
+      );
     });
 
   return {
     name: url.display,
     fetchBytes,
-    async close() {
-      const destroyed = pool.destroy();
-      connector.destroy();
-      await destroyed;
-    },
+    close: () => dispatcher.destroy(),
   };
+}
+
+/** Source: RFC 9110, section 7.6.3. */
+function viaHeader(via: readonly string[]): Record<string, string> {
+  return via.length === 0 ? {} : { via: via.map((name) => `1.1 ${name}`).join(", ") };
+}
+
+/** A failure that a proxy had part in says so: the server may be fine. */
+function namingProxy(outcome: FetchOutcome, proxyName: string | undefined): FetchOutcome {
+  if (outcome.type !== "failed" || proxyName === undefined) return outcome;
+  return { ...outcome, reason: `${outcome.reason} (through the proxy ${proxyName})` };
 }

@@ -16,6 +16,7 @@ export type FailureKind =
   | "redirect"
   | "encoding"
   | "protocol"
+  | "loop"
   | "closed";
 
 export interface FetchFailure {
@@ -55,10 +56,22 @@ export function failed(
   return { type: "failed", kind, reason, transient };
 }
 
-const TLS_CODE = /^(ERR_TLS|ERR_SSL|ERR_OSSL|CERT_|DEPTH_ZERO|UNABLE_TO|SELF_SIGNED|EPROTO)/;
+const TLS_CODE =
+  /^(ERR_TLS|ERR_SSL|ERR_OSSL|CERT_|CRL_|DEPTH_ZERO|UNABLE_TO|SELF_SIGNED|INVALID_(CA|PURPOSE)|PATH_LENGTH|HOSTNAME_|EPROTO)/;
+
+/** An error that knows its outcome already. */
+export class FailedConnection extends Error {
+  readonly failure: FetchFailure;
+
+  constructor(failure: FetchFailure) {
+    super(failure.reason);
+    this.failure = failure;
+  }
+}
 
 /** Sorts what undici or the system reports. `answered`: the response's head had come. */
 export function failureOf(error: unknown, answered: boolean): FetchFailure {
+  if (error instanceof FailedConnection) return error.failure;
   const code = systemErrorCode(error) ?? "";
   switch (code) {
     case "ECONNREFUSED":
@@ -73,6 +86,7 @@ export function failureOf(error: unknown, answered: boolean): FetchFailure {
     case "EADDRNOTAVAIL":
       return failed("unreachable", `unreachable (${code})`);
     case "ETIMEDOUT":
+    case "UND_ERR_CONNECT_TIMEOUT":
       return failed("timeout", "connection timed out");
     case "ECONNRESET":
     case "EPIPE":
@@ -98,9 +112,17 @@ export function failureOf(error: unknown, answered: boolean): FetchFailure {
 
 function failureWithoutCode(code: string, message: string): FetchFailure {
   if (TLS_CODE.test(code)) return failed("tls", `TLS failed: ${message}`);
+  // undici's way to say what a proxy answered.
+  if (code === "UND_ERR_INVALID_ARG" && message.includes("(407)"))
+    return proxyAuthenticationFailed();
   // undici's parser errors have no code; this one is a chunked body that ended too early.
   if (message.includes("Invalid EOF state")) {
     return failed("truncated", "connection closed before the end of the block");
   }
   return failed("protocol", `not an HTTP answer: ${message}`);
+}
+
+/** Status 407, which only a proxy gives. */
+export function proxyAuthenticationFailed(): FetchFailure {
+  return failed("status", "the proxy wants another name and password (407)");
 }

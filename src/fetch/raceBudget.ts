@@ -5,13 +5,14 @@
 import type { LimitsOf } from "../core/limits.js";
 
 export interface RaceBudget {
-  canReserve(maxBytes: number): boolean;
+  /** Whether there is so much to set aside; `blockBytes`: what the block can have at most. */
+  canReserve(bytes: number, blockBytes: number): boolean;
   /**
-   * Sets aside what a second request can cost at most.
+   * Sets aside what a second request can cost.
    *
-   * @returns to be called once with what it did cost; undefined: there is not enough
+   * @returns to be called once with what it did cost
    */
-  reserve(maxBytes: number): ((spentBytes: number) => void) | undefined;
+  reserve(bytes: number): (spentBytes: number) => void;
   /** Bytes that came for nothing without having been set aside. */
   noteWasted(bytes: number): void;
   /** Bytes of a block that was given to its readers. */
@@ -25,18 +26,16 @@ export function createRaceBudget({
   let usefulBytes = 0;
   let spentBytes = 0;
   let reservedBytes = 0;
-  const canReserve = (maxBytes: number): boolean => {
-    const allowedBytes = raceAllowanceBlocks * maxBytes + usefulBytes * raceExtraFraction;
-    return spentBytes + reservedBytes + maxBytes <= allowedBytes;
-  };
   return {
-    canReserve,
-    reserve(maxBytes) {
-      if (!canReserve(maxBytes)) return undefined;
-      reservedBytes += maxBytes;
-      return (bytes) => {
-        reservedBytes -= maxBytes;
-        spentBytes += bytes;
+    canReserve(bytes, blockBytes) {
+      const allowedBytes = raceAllowanceBlocks * blockBytes + usefulBytes * raceExtraFraction;
+      return spentBytes + reservedBytes + bytes <= allowedBytes;
+    },
+    reserve(bytes) {
+      reservedBytes += bytes;
+      return (spent) => {
+        reservedBytes -= bytes;
+        spentBytes += spent;
       };
     },
     noteWasted(bytes) {

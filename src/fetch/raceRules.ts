@@ -26,17 +26,19 @@ export interface RaceState<R extends Running> {
   readonly hopelessMs: number;
   /** Whether there may be another server to ask. */
   readonly maySecond: boolean;
-  /** Whether the budget has the bytes of a second request. */
-  readonly canPay: boolean;
-  /** Whether the two run to the end; else the one that falls behind is cut off before it has cost much. */
+  /** Whether the budget has so many bytes for a second request. */
+  readonly canPay: (bytes: number) => boolean;
+  /** Whether a whole block was set aside already: once a fetch. */
+  readonly hasPaid: boolean;
+  /** Whether what was set aside lets both run to the end; else the one that falls behind is cut off. */
   readonly isPaidFor: boolean;
 }
 
 export type RaceStep<R extends Running> =
   /** Nothing to do before this time, unless something happens; Infinity: only then. */
   | { readonly type: "wait"; readonly untilMs: number }
-  /** Ask a second server, if one is free. */
-  | { readonly type: "second" }
+  /** Ask a second server, if one is free, and set aside what that can cost. */
+  | { readonly type: "second"; readonly reserveBytes: number }
   /** Cut it off: the other one is quicker. */
   | { readonly type: "lost"; readonly loser: R }
   /** Cut it off if another server can be asked in its place: both take far too long, and this one is behind. */
@@ -45,7 +47,7 @@ export type RaceStep<R extends Running> =
 type RaceLimits = Pick<LimitsOf<"fetch">, "standstillMs" | "raceLookMs">;
 
 export function raceStep<R extends Running>(state: RaceState<R>, limits: RaceLimits): RaceStep<R> {
-  const { running, nowMs, isWaitedFor, maySecond, canPay } = state;
+  const { running, nowMs, isWaitedFor, maySecond } = state;
   const [first, second] = running;
   // A promotion will say when somebody comes to wait.
   if (!first || !isWaitedFor) return { type: "wait", untilMs: Infinity };
@@ -58,9 +60,22 @@ export function raceStep<R extends Running>(state: RaceState<R>, limits: RaceLim
     return { type: "replace", slow: first.receivedBytes < second.receivedBytes ? first : second };
   }
   if (nowMs < first.lateAtMs) return { type: "wait", untilMs: first.lateAtMs };
-  // Without a byte so far it costs nothing to let the first byte decide.
-  const isAffordable = canPay || first.firstByteMs === undefined || isHopeless(first);
-  return maySecond && isAffordable ? { type: "second" } : lookAgain;
+  const reserveBytes = maySecond ? costOfSecond(first, state, isHopeless) : undefined;
+  return reserveBytes === undefined ? lookAgain : { type: "second", reserveBytes };
+}
+
+/** What a second request may cost; undefined: more than there is. */
+function costOfSecond<R extends Running>(
+  first: R,
+  { maxBytes, hasPaid, canPay }: RaceState<R>,
+  isHopeless: (one: R) => boolean,
+): number | undefined {
+  if (!hasPaid && canPay(maxBytes)) return maxBytes;
+  // The first byte decides, before either has cost anything.
+  if (first.firstByteMs === undefined) return 0;
+  // One of the two is cut off once it is behind: neither will have had much more than the first has now.
+  const bothBytes = 2 * first.receivedBytes;
+  return isHopeless(first) && canPay(bothBytes) ? bothBytes : undefined;
 }
 
 /** Who is to be cut off where nothing was set aside for two: who has nothing once the other has, or is overtaken. */

@@ -21,6 +21,8 @@ export function judgeHead(
   if (statusCode >= 300 && statusCode < 400) {
     return failed("redirect", `${statusCode}, a redirect: not followed`);
   }
+  // RFC 5842, section 7.2: the server came upon itself in `via`. It says nothing of the server or the block.
+  if (statusCode === 508) return failed("loop", "508: asked in a circle");
   if (statusCode !== 200) {
     const transient = statusCode >= 500 || statusCode === 408 || statusCode === 429;
     return failed("status", `status ${statusCode}`, transient);

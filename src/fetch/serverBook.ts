@@ -165,7 +165,8 @@ export function createServerBook(options: BookOptions): ServerBook {
     lateAfterMs(server, query) {
       const { speed } = pageOf(server);
       const isTooSlow = (speed.expectedMs(query.maxBytes) ?? 0) > goodMs(query.maxBytes);
-      const own = isTooSlow ? limits.raceFirstMs : speed.lateAfterMs(query.maxBytes);
+      const hasGiven = speed.bytesPerSecond() !== undefined;
+      const own = isTooSlow || !hasGiven ? limits.raceFirstMs : speed.lateAfterMs(query.maxBytes);
       // Where another would be done twice over, nobody need wait for this one's own p90.
       const others = servers
         .filter((other) => other !== server && isReady(health, other, query))

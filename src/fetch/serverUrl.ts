@@ -20,13 +20,14 @@ const HINT = "write http://HOST[:PORT][/PATH/], https://… or HOST:PORT";
 /**
  * Reads a server's address: `http(s)://[user:password@]host[:port][/base/]`, or `host[:port]` for http.
  *
- * @throws ERR_PSYNC_USAGE it is not one: another scheme, a query, no host; the message has no credentials
+ * @param what how the error calls it, where it is not a server of blocks
+ * @throws ERR_PSYNC_USAGE it is not one: another scheme, a query, no host; the message says why, and has no credentials
  */
-export function parseServerUrl(text: string): ServerUrl {
+export function parseServerUrl(text: string, what = "a server address"): ServerUrl {
   const trimmed = text.trim();
   const url = readUrl(trimmed);
-  if (url === undefined) {
-    throw new PsyncError("ERR_PSYNC_USAGE", `not a server address: ${redact(trimmed)}`, {
+  if (typeof url === "string") {
+    throw new PsyncError("ERR_PSYNC_USAGE", `not ${what}: ${redact(trimmed)}: ${url}`, {
       hint: HINT,
     });
   }
@@ -40,19 +41,37 @@ export function parseServerUrl(text: string): ServerUrl {
   };
 }
 
-function readUrl(text: string): URL | undefined {
+/** @returns the address, or why it is none */
+function readUrl(text: string): URL | string {
   const hasScheme = /^[a-z][a-z0-9+.-]*:\/\//i.test(text);
   // What URL would quietly repair (spaces, a port alone read as an address, "https:host") is a slip.
-
-  if (/[\u0000-\u0020\u007f\\]/.test(text)) return undefined;
-  if (!hasScheme && (/^\d*$/.test(text) || /^https?:/i.test(text))) return undefined;
+  if (text === "") return "it is empty";
+  if (/[\u0000-\u0020\u007f\\]/.test(text))
+    return "it has a space, a backslash or a control character";
+  if (!hasScheme && /^https?:/i.test(text)) return "two slashes belong after the scheme";
+  if (!hasScheme && /^:?\d*$/.test(text)) return "it has no host";
+  if (hasScheme && !/^https?:/i.test(text)) return "it is neither http nor https";
   const withScheme = hasScheme ? text : `http://${text}`;
-  if (!URL.canParse(withScheme)) return undefined;
+  if (!URL.canParse(withScheme)) return problemOfHostAndPort(withScheme);
   const url = new URL(withScheme);
-  const isHttp = url.protocol === "http:" || url.protocol === "https:";
   // `href` shows an empty query or fragment too, `search` and `hash` do not.
-  if (!isHttp || url.port === "0" || /[?#]/.test(url.href)) return undefined;
-  return /%(?![0-9a-f]{2})/i.test(url.username + url.password) ? undefined : url;
+  if (url.href.includes("?")) return "it has a query";
+  if (url.href.includes("#")) return "it has a fragment";
+  if (url.port === "0") return PORT_PROBLEM;
+  const isEscaped = !/%(?![0-9a-f]{2})/i.test(url.username + url.password);
+  return isEscaped ? url : "a % of its name or password is not followed by two hex digits";
+}
+
+const PORT_PROBLEM = "the port is not a number from 1 to 65535";
+
+/** Why URL refuses a text that has a scheme and no space. */
+function problemOfHostAndPort(text: string): string {
+  const authority = text.replace(/^[^/]*\/\//, "").replace(/[/?#].*$/s, "");
+  const hostAndPort = authority.slice(authority.lastIndexOf("@") + 1);
+  const host = hostAndPort.replace(/:[^:\]]*$/, "");
+  if (host === "") return "it has no host";
+  const isPortToBlame = host !== hostAndPort && URL.canParse(`http://${host}`);
+  return isPortToBlame ? PORT_PROBLEM : "the host makes no sense";
 }
 
 /** RFC 7617: the bytes that the address escapes, in base64. */
@@ -68,8 +87,9 @@ function basicAuth(url: URL): string | undefined {
   return `Basic ${bytes.toString("base64")}`;
 }
 
-/** What may be shown of a text that could not be read: nothing before its last `@`. */
+/** What may be shown of a text that could not be read: nothing before its last `@`, nothing of a query. */
 function redact(text: string): string {
   const at = text.lastIndexOf("@");
-  return JSON.stringify(at < 0 ? text : `…${text.slice(at)}`);
+  const shown = at < 0 ? text : `…${text.slice(at)}`;
+  return JSON.stringify(shown.replace(/([?#]).+$/s, "$1…"));
 }

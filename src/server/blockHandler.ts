@@ -1,24 +1,34 @@
 /**
- * Answers one HTTP request for a block. It knows the store and the protocol (docs/protocol.md),
- * but no sockets beyond the response it writes to, and no addresses.
+ * Answers one HTTP request for a block, from the store or else from what is fetched for it (docs/protocol.md).
+ * It knows no sockets beyond the response it writes to, and no addresses.
  */
-import { STATUS_CODES, type IncomingMessage, type ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { parseBlockHash, type BlockHash } from "../block/hash.js";
 import type { BlockStore } from "../block/ports.js";
 import { orAbort, withDeadline } from "../core/abort.js";
 import type { Clock } from "../core/clock.js";
-import { ERROR_TABLE, errorMessage, isPsyncError, PsyncError } from "../core/errors.js";
+import {
+  ERROR_TABLE,
+  errorMessage,
+  isBlockMissing,
+  isPsyncError,
+  PsyncError,
+} from "../core/errors.js";
 import type { LimitsOf } from "../core/limits.js";
 import type { Logger } from "../core/log.js";
 import type { Semaphore } from "../core/semaphore.js";
-import { chooseRange, isNotModified } from "./conditions.js";
+import { answerWithoutBytes, refuse, sendBytes, type Asked } from "./blockResponse.js";
+import type { Pulls } from "./pulls.js";
+import { psyncHops } from "./via.js";
 
 export interface BlockHandlerContext {
   readonly store: BlockStore;
+  /** Fetches what the store lacks; undefined: it cannot be had. */
+  readonly pulls: Pulls | undefined;
   readonly log: Logger;
   readonly clock: Clock;
   readonly limits: LimitsOf<"server">;
-  /** One place for every block held in memory. */
+  /** One place for every block that is read from the store or sent. */
   readonly places: Semaphore;
 }
 
@@ -40,9 +50,12 @@ export async function handleRequest(
   } catch (error) {
     if (gone.signal.aborted) return;
     const status = isPsyncError(error) ? ERROR_TABLE[error.code].httpStatus : 500;
-    context.log.warn(`${request.method ?? ""} answered ${status}: ${errorMessage(error)}`);
+    // Why a block could not be fetched was said when it could not.
+    if (!isBlockMissing(error)) {
+      context.log.warn(`${request.method ?? ""} answered ${status}: ${errorMessage(error)}`);
+    }
     if (response.headersSent) response.destroy();
-    else refuse(response, status, status === 503 ? { "retry-after": "1" } : {});
+    else refuse(response, status);
   }
 }
 
@@ -57,20 +70,17 @@ async function answer(
     return;
   }
   const hash = hashOfTarget(request.url ?? "");
-  const found = hash && (await orAbort(context.store.find(hash), signal));
-  if (hash === undefined || found === undefined) {
+  if (hash === undefined) {
     refuse(response, 404);
     return;
   }
-  const etag = `"${hash}"`;
-  if (isNotModified(request.headers["if-none-match"], etag)) {
-    response.writeHead(304, blockHeaders(etag)).end();
-  } else if (request.method === "HEAD") {
-    // The length is the file's; only a GET reads and verifies the bytes.
-    response.writeHead(200, { ...blockHeaders(etag), "content-length": found.sizeBytes }).end();
-  } else {
-    await sendBlock(context, { hash, etag, request, response, signal });
-  }
+  const asked = { hash, request, response, signal };
+  const found = await orAbort(context.store.find(hash), signal);
+  // The length is the file's; only a GET reads and verifies the bytes.
+  if (found && answerWithoutBytes(asked, found.sizeBytes)) return;
+  if (found && (await sendStored(context, asked))) return;
+  if (context.pulls) await sendPulled(context, context.pulls, asked);
+  else refuse(response, 404);
 }
 
 /** The block a request's target names: exactly `/` and 64 lower-case hex digits, as a file server would have it. */
@@ -80,51 +90,46 @@ function hashOfTarget(target: string): BlockHash | undefined {
   return /^\/[0-9a-f]{64}$/.test(path) ? parseBlockHash(path.slice(1)) : undefined;
 }
 
-interface Sending {
-  readonly hash: BlockHash;
-  readonly etag: string;
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
-  readonly signal: AbortSignal;
-}
-
-/** Takes a place for as long as the block is in memory: until it is sent, or the client is gone or too slow. */
-async function sendBlock(context: BlockHandlerContext, sending: Sending): Promise<void> {
+/**
+ * Takes a place for as long as the block is in memory: until it is sent, or the client is gone or too slow.
+ *
+ * @returns false, and nothing is sent, where the store has no valid copy
+ */
+async function sendStored(context: BlockHandlerContext, asked: Asked): Promise<boolean> {
   const { store, clock, limits } = context;
-  const { hash, etag, request, response, signal } = sending;
-  const timeoutMs = limits.requestTimeoutMs;
+  const { hash, signal } = asked;
   const release = await takePlace(context, signal);
   const reading = store.read(hash);
   try {
+    const timeoutMs = limits.requestTimeoutMs;
     const deadline = { clock, timeoutMs, signal, onDeadline: readTooLong };
     const block = await withDeadline(deadline, () => reading);
-    if (!block) {
-      refuse(response, 404);
-      return;
-    }
-    const sizeBytes = block.bytes.length;
-    const { range, "if-range": ifRange } = request.headers;
-    const chosen = chooseRange({ range, ifRange: headerText(ifRange) }, sizeBytes, etag);
-    if (chosen.type === "unsatisfiable") {
-      refuse(response, 416, { "content-range": `bytes */${sizeBytes}` });
-      return;
-    }
-    const { start, end } = chosen.type === "part" ? chosen : { start: 0, end: sizeBytes };
-    response.writeHead(chosen.type === "part" ? 206 : 200, {
-      ...blockHeaders(etag),
-      "content-length": end - start,
-      ...(chosen.type === "part"
-        ? { "content-range": `bytes ${start}-${end - 1}/${sizeBytes}` }
-        : {}),
-    });
-    const sendTimeoutMs = timeoutMs + ((end - start) / limits.slowBytesPerSecond) * 1000;
-    const cancelTimer = clock.after(sendTimeoutMs, () => response.destroy());
-    response.end(block.bytes.subarray(start, end));
-    await untilClosed(response, signal);
-    cancelTimer();
+    if (block) await sendBytes(context, asked, block);
+    return block !== undefined;
   } finally {
     // A read goes on after its client has gone, and its block counts until then.
     reading.then(release, release);
+  }
+}
+
+/** The places above are asked for only once the block has come: servers that stall hold up no stored block. */
+async function sendPulled(context: BlockHandlerContext, pulls: Pulls, asked: Asked): Promise<void> {
+  const { hash, request, response, signal } = asked;
+  const hops = psyncHops(request.headers.via);
+  if (pulls.isCircle(hops)) {
+    refuse(response, 508);
+    return;
+  }
+  const taken = await pulls.pull({ hash, hops, signal }, async (block, ending) =>
+    answerWithoutBytes(asked, block.bytes.length)
+      ? undefined
+      : { block, release: await takePlace(context, ending) },
+  );
+  if (!taken) return;
+  try {
+    await sendBytes(context, asked, taken.block);
+  } finally {
+    taken.release();
   }
 }
 
@@ -139,45 +144,6 @@ function takePlace(
     if (ending.aborted) release();
     return release;
   });
-}
-
-/** "close" comes after the last byte was handed to the system as well as when the connection broke. */
-function untilClosed(response: ServerResponse, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (response.writableFinished || signal.aborted) resolve();
-    else response.once("finish", resolve).once("close", resolve);
-  });
-}
-
-function blockHeaders(etag: string): Record<string, string> {
-  return {
-    "content-type": "application/octet-stream",
-    etag,
-    // A name never means other bytes, so whoever has them need not ask again.
-    "cache-control": "public, max-age=31536000, immutable",
-    "accept-ranges": "bytes",
-  };
-}
-
-function headerText(value: string | string[] | undefined): string | undefined {
-  return Array.isArray(value) ? value.join(", ") : value;
-}
-
-/** An answer without a block; it says its status and nothing of what lies behind. */
-function refuse(
-  response: ServerResponse,
-  status: number,
-  headers: Record<string, string> = {},
-): void {
-  const text = `${STATUS_CODES[status] ?? "Error"}\n`;
-  response
-    .writeHead(status, {
-      "content-type": "text/plain; charset=utf-8",
-      "content-length": Buffer.byteLength(text),
-      "cache-control": "no-store",
-      ...headers,
-    })
-    .end(text);
 }
 
 function hasBody({ headers }: IncomingMessage): boolean {

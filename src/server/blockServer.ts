@@ -5,13 +5,14 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { networkInterfaces } from "node:os";
 import type { Duplex } from "node:stream";
-import type { BlockStore } from "../block/ports.js";
+import type { BlockSource, BlockStore } from "../block/ports.js";
 import type { Clock } from "../core/clock.js";
 import { errorMessage, PsyncError, systemErrorCode } from "../core/errors.js";
 import { LIMITS, type LimitsOf } from "../core/limits.js";
 import type { Logger } from "../core/log.js";
 import { createSemaphore } from "../core/semaphore.js";
 import { handleRequest } from "./blockHandler.js";
+import { createPulls } from "./pulls.js";
 import { urlsOf, type ServerAddress } from "./serverAddress.js";
 
 export interface BlockServer {
@@ -33,8 +34,18 @@ export interface Listening {
   readonly urls: readonly string[];
 }
 
+/** How a server fetches what its store lacks. */
+export interface PullThrough {
+  /** Gives what is in the store, and otherwise fetches it and puts it there. */
+  readonly source: BlockSource;
+  /** What the server calls itself to others, as `createPseudonym` makes it. */
+  readonly pseudonym: string;
+}
+
 export interface BlockServerOptions {
   readonly store: BlockStore;
+  /** Nothing is fetched unless it is given. */
+  readonly pullThrough?: PullThrough | undefined;
   readonly log: Logger;
   readonly clock: Clock;
   /** In place of LIMITS.server. */
@@ -42,15 +53,12 @@ export interface BlockServerOptions {
 }
 
 /** Makes a server of a store's blocks. Source: docs/protocol.md. */
-export function createBlockServer({
-  store,
-  log,
-  clock,
-  limits: changes,
-}: BlockServerOptions): BlockServer {
-  const limits: LimitsOf<"server"> = { ...LIMITS.server, ...changes };
+export function createBlockServer(options: BlockServerOptions): BlockServer {
+  const { store, pullThrough, log, clock } = options;
+  const limits: LimitsOf<"server"> = { ...LIMITS.server, ...options.limits };
   const places = createSemaphore(limits.maxRequests);
-  const context = { store, log, clock, limits, places };
+  const pulls = pullThrough && createPulls({ ...pullThrough, clock, log, limits });
+  const context = { store, pulls, log, clock, limits, places };
   const answers = new Set<ServerResponse>();
   let isClosing = false;
 
@@ -83,6 +91,7 @@ export function createBlockServer({
     },
     async close() {
       isClosing = true;
+      pulls?.close();
       if (!http.listening) return;
       const closed = new Promise<void>((resolve) =>
         http.close(() => {

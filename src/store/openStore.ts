@@ -3,6 +3,7 @@
  * Every method is safe beside every other one, in this process and in others.
  */
 import { randomUUID } from "node:crypto";
+import { setMaxListeners } from "node:events";
 import { readFile, stat } from "node:fs/promises";
 import type { Clock } from "../core/clock.js";
 import { errorMessage } from "../core/errors.js";
@@ -75,6 +76,8 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   const finder = createBlockFinder({ layout, log, readOnly });
   const calls = createOpenCalls(path);
   const closing = new AbortController();
+  // Every block that waits to be cached listens; whoever fetches them bounds their number.
+  setMaxListeners(0, closing.signal);
   let scans: Promise<void> = Promise.resolve();
   const index = await StoreIndex.open({
     layout,

@@ -47,9 +47,9 @@ async function fixture(t: CleanUpContext, sizeBytes: number) {
   const path = join(made.mountpoint, "big");
   const serveBehind = async (line: Omit<LineOptions, "target">): Promise<string> => {
     const { port } = await made.serve();
-    const { url, close } = await startSlowLine({ ...line, target: { host: "127.0.0.1", port } });
-    cleanUp(t, close);
-    return url;
+    const slow = await startSlowLine({ ...line, target: { host: "127.0.0.1", port } });
+    cleanUp(t, () => slow.close());
+    return slow.url;
   };
   return { ...made, bytes, path, serveBehind };
 }

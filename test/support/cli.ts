@@ -9,6 +9,11 @@ import { fileURLToPath } from "node:url";
 export const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 export const PSYNC = join(ROOT, "bin", "psync.js");
 
+const PROXY_VARIABLES = ["http_proxy", "https_proxy", "no_proxy"].flatMap((name) => [
+  name,
+  name.toUpperCase(),
+]);
+
 export interface CliResult {
   readonly status: number | null;
   readonly stdout: Buffer;
@@ -84,9 +89,10 @@ export async function startPsync(
 }
 
 function spawnPsync(args: readonly string[], options: CliOptions): ChildProcess {
-  // What is undefined is not passed on: the tester's own servers must not be asked.
+  // What is undefined is not passed on: the tester's own servers and proxies must not be asked.
   const env = {
     ...process.env,
+    ...Object.fromEntries(PROXY_VARIABLES.map((name) => [name, undefined])),
     PSYNC_SERVERS: undefined,
     PSYNC_STORE: options.store,
     ...options.env,

@@ -139,6 +139,7 @@ export const LASTING_FAULTS = {
   },
   status403: statusLine("403 Forbidden"),
   status401: statusLine("401 Unauthorized", 'www-authenticate: Basic realm="x"\r\n'),
+  status508: statusLine("508 Loop Detected"),
   status204: ({ socket }) => {
     socket.write("HTTP/1.1 204 No Content\r\n\r\n");
   },

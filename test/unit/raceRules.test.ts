@@ -26,7 +26,8 @@ function step(running: readonly Running[], state: Partial<RaceState<Running>> = 
       maxBytes: MAX_BYTES,
       hopelessMs: 10_000,
       maySecond: true,
-      canPay: true,
+      hasPaid: false,
+      canPay: () => true,
       isPaidFor: false,
       ...state,
     },
@@ -34,7 +35,8 @@ function step(running: readonly Running[], state: Partial<RaceState<Running>> = 
   );
 }
 
-const SECOND = { type: "second" };
+const second = (reserveBytes: number) => ({ type: "second", reserveBytes });
+const SECOND = second(MAX_BYTES);
 const wait = (untilMs: number) => ({ type: "wait", untilMs });
 
 describe("RACE-1: when a second server is asked", () => {
@@ -50,17 +52,21 @@ describe("RACE-1: when a second server is asked", () => {
   });
 
   it("where the budget has its bytes, or the first has none or is far too slow", () => {
-    const begun = request({ firstByteMs: 10, receivedBytes: 900, lastByteAtMs: 1000 });
+    const begun = request({ firstByteMs: 10, receivedBytes: 400, lastByteAtMs: 1000 });
+    const canPay = () => false;
     assert.deepEqual(step([begun], { nowMs: 1000 }), SECOND);
-    assert.deepEqual(step([begun], { nowMs: 1000, canPay: false }), wait(1500));
-    assert.deepEqual(step([request()], { nowMs: 1000, canPay: false }), SECOND);
-    const stalled = request({ firstByteMs: 10, receivedBytes: 900, lastByteAtMs: 900 });
-    assert.deepEqual(step([stalled], { nowMs: 2899, canPay: false }), wait(3399));
-    assert.deepEqual(step([stalled], { nowMs: 2900, canPay: false }), SECOND);
+    assert.deepEqual(step([begun], { nowMs: 1000, canPay }), wait(1500));
+    assert.deepEqual(step([begun], { nowMs: 1000, hasPaid: true }), wait(1500));
+    assert.deepEqual(step([request()], { nowMs: 1000, canPay }), second(0));
+    const stalled = { ...begun, lastByteAtMs: 900 };
+    const little = (bytes: number) => bytes <= 800;
+    assert.deepEqual(step([stalled], { nowMs: 2899, canPay: little }), wait(3399));
+    assert.deepEqual(step([stalled], { nowMs: 2900, canPay: little }), second(800));
+    assert.deepEqual(step([stalled], { nowMs: 2900, canPay }), wait(3400));
     const dripping = request({ firstByteMs: 0, receivedBytes: 166, lastByteAtMs: 2000 });
-    assert.deepEqual(step([dripping], { nowMs: 2000, canPay: false }), SECOND);
+    assert.deepEqual(step([dripping], { nowMs: 2000, canPay: little }), second(332));
     const slow = request({ firstByteMs: 0, receivedBytes: 167, lastByteAtMs: 2000 });
-    assert.deepEqual(step([slow], { nowMs: 2000, canPay: false }), wait(2500));
+    assert.deepEqual(step([slow], { nowMs: 2000, canPay: little }), wait(2500));
   });
 });
 
@@ -109,27 +115,26 @@ describe("RACE-2: what races may cost", () => {
 
   it("is two blocks at the start, and then a twentieth of what was of use", () => {
     const subject = budget();
-    assert.ok(subject.reserve(100));
-    assert.ok(subject.reserve(100));
-    assert.equal(subject.reserve(100), undefined);
+    const take = () => subject.canReserve(100, 100) && subject.reserve(100);
+    assert.ok(take());
+    assert.ok(take());
+    assert.ok(!take());
     subject.noteUseful(1999);
-    assert.equal(subject.reserve(100), undefined);
+    assert.ok(!take());
     subject.noteUseful(1);
-    assert.ok(subject.reserve(100));
-    assert.equal(subject.canReserve(100), false);
+    assert.ok(take());
+    assert.ok(!take());
   });
 
   it("what was set aside and not used is there again", () => {
     const subject = budget();
     const pay = subject.reserve(100);
     subject.reserve(100);
-    assert.equal(subject.canReserve(100), false);
-    pay?.(40);
-    assert.equal(subject.canReserve(100), false);
-    assert.equal(subject.canReserve(60), false, "two blocks of this length are allowed");
-    subject.noteUseful(800);
-    assert.ok(subject.canReserve(100));
+    assert.equal(subject.canReserve(1, 100), false);
+    pay(40);
+    assert.equal(subject.canReserve(60, 100), true);
+    assert.equal(subject.canReserve(61, 100), false);
     subject.noteWasted(1);
-    assert.equal(subject.canReserve(100), false);
+    assert.equal(subject.canReserve(60, 100), false);
   });
 });
