@@ -60,22 +60,25 @@ export function raceStep<R extends Running>(state: RaceState<R>, limits: RaceLim
     return { type: "replace", slow: first.receivedBytes < second.receivedBytes ? first : second };
   }
   if (nowMs < first.lateAtMs) return { type: "wait", untilMs: first.lateAtMs };
-  const reserveBytes = maySecond ? costOfSecond(first, state, isHopeless) : undefined;
+  const reserveBytes = maySecond ? costOfSecond(first, state, limits) : undefined;
   return reserveBytes === undefined ? lookAgain : { type: "second", reserveBytes };
 }
 
 /** What a second request may cost; undefined: more than there is. */
 function costOfSecond<R extends Running>(
   first: R,
-  { maxBytes, hasPaid, canPay }: RaceState<R>,
-  isHopeless: (one: R) => boolean,
+  state: RaceState<R>,
+  limits: RaceLimits,
 ): number | undefined {
+  const { maxBytes, hasPaid, canPay } = state;
   if (!hasPaid && canPay(maxBytes)) return maxBytes;
   // The first byte decides, before either has cost anything.
   if (first.firstByteMs === undefined) return 0;
+  // It has failed, as far as can be seen: what it gave is lost with or without a second one.
+  if (isStandingStill(first, state, limits)) return 0;
   // One of the two is cut off once it is behind: neither will have had much more than the first has now.
   const bothBytes = 2 * first.receivedBytes;
-  return isHopeless(first) && canPay(bothBytes) ? bothBytes : undefined;
+  return isFarTooSlow(first, state, limits) && canPay(bothBytes) ? bothBytes : undefined;
 }
 
 /** Who is to be cut off where nothing was set aside for two: who has nothing once the other has, or is overtaken. */
@@ -89,15 +92,20 @@ function loserOf<R extends Running>(
   return isHopeless(first) ? undefined : second;
 }
 
-/** Whether it stands still, or would take far longer to its end at the rate it has shown. */
-function isFarTooSlow(
+function isStandingStill(
   one: Running,
-  { nowMs, maxBytes, hopelessMs }: RaceState<Running>,
+  { nowMs }: RaceState<Running>,
   { standstillMs }: RaceLimits,
 ): boolean {
+  return nowMs >= one.lateAtMs && nowMs - one.lastByteAtMs >= standstillMs;
+}
+
+/** Whether it stands still, or would take far longer to its end at the rate it has shown. */
+function isFarTooSlow(one: Running, state: RaceState<Running>, limits: RaceLimits): boolean {
+  const { nowMs, maxBytes, hopelessMs } = state;
   const elapsedMs = nowMs - one.startMs;
-  if (elapsedMs < standstillMs || nowMs < one.lateAtMs) return false;
-  if (nowMs - one.lastByteAtMs >= standstillMs) return true;
+  if (elapsedMs < limits.standstillMs || nowMs < one.lateAtMs) return false;
+  if (isStandingStill(one, state, limits)) return true;
   const bodyMs = elapsedMs - (one.firstByteMs ?? elapsedMs);
   const bytesPerMs = one.receivedBytes / Math.max(bodyMs, 1);
   return maxBytes - one.receivedBytes > bytesPerMs * hopelessMs;

@@ -59,12 +59,12 @@ describe("RACE-1: when a second server is asked", () => {
     assert.deepEqual(step([begun], { nowMs: 1000, hasPaid: true }), wait(1500));
     assert.deepEqual(step([request()], { nowMs: 1000, canPay }), second(0));
     const stalled = { ...begun, lastByteAtMs: 900 };
-    const little = (bytes: number) => bytes <= 800;
-    assert.deepEqual(step([stalled], { nowMs: 2899, canPay: little }), wait(3399));
-    assert.deepEqual(step([stalled], { nowMs: 2900, canPay: little }), second(800));
-    assert.deepEqual(step([stalled], { nowMs: 2900, canPay }), wait(3400));
+    assert.deepEqual(step([stalled], { nowMs: 2899, canPay }), wait(3399));
+    assert.deepEqual(step([stalled], { nowMs: 2900, canPay }), second(0));
+    const little = (bytes: number) => bytes <= 332;
     const dripping = request({ firstByteMs: 0, receivedBytes: 166, lastByteAtMs: 2000 });
     assert.deepEqual(step([dripping], { nowMs: 2000, canPay: little }), second(332));
+    assert.deepEqual(step([dripping], { nowMs: 2000, canPay }), wait(2500));
     const slow = request({ firstByteMs: 0, receivedBytes: 167, lastByteAtMs: 2000 });
     assert.deepEqual(step([slow], { nowMs: 2000, canPay: little }), wait(2500));
   });
