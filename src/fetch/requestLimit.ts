@@ -2,7 +2,7 @@
  * How many requests one server is given at once: more while more bring more, fewer where fewer bring as much.
  * Pure: it is told what happened, and compares what came in one window of requests with the window before.
  *
- * A window is as many answers as requests are allowed at once. One in which less was asked for than allowed says
+ * A window is as many answers as requests are allowed at once, or more. One in which less was asked for than allowed says
  * nothing, and changes nothing.
  */
 export interface RequestLimit {
@@ -24,13 +24,13 @@ export interface RequestLimitOptions {
   readonly nowMs: number;
 }
 
-/** Fewer would let one block hold up what somebody waits for. */
-const MIN_LIMIT = 2;
-/** Answers of a window at least. */
-const MIN_WINDOW = 4;
+/** Fewer would leave the line idle between an answer and the next request. */
+const MIN_LIMIT = 4;
+/** Answers of a window at least, once the first climb is over: fewer tell more of chance than of the server. */
+const MIN_WINDOW = 16;
 /** A trial of more must bring this much more, and one of fewer may cost this much. */
 const WORTH_MORE = 1.1;
-const WORTH_FEWER = 0.95;
+const WORTH_FEWER = 0.98;
 /** Windows between two trials once the first climb is over. */
 const HOLD_WINDOWS = 8;
 
@@ -94,7 +94,8 @@ export function createRequestLimit({ first, max, nowMs }: RequestLimitOptions): 
       window.count += 1;
       if (underWay >= limit) window.fullCount += 1;
       const elapsedMs = endMs - window.startMs;
-      if (window.count < Math.max(limit, MIN_WINDOW) || elapsedMs <= 0) return;
+      const windowCount = isFirstClimb ? limit : Math.max(2 * limit, MIN_WINDOW);
+      if (window.count < windowCount || elapsedMs <= 0) return;
       const wasFull = window.fullCount * 4 >= window.count * 3;
       const rate = window.bytes / elapsedMs;
       window = newWindow(endMs);

@@ -72,8 +72,8 @@ describe("RANK-2: how many requests a server is given at once", () => {
     assert.equal(limit.current(), 4);
   });
 
-  it("is never below two, nor above the most", () => {
-    assert.equal(createSubject(0.2).current(), 2);
+  it("is never below four, nor above the most", () => {
+    assert.equal(createSubject(0.2).current(), 4);
     assert.equal(createSubject(1000).current(), MAX);
     assert.equal(createRequestLimit({ first: 4, max: 1, nowMs: 0 }).current(), 1);
   });
