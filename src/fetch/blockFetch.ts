@@ -40,7 +40,8 @@ export interface BlockFetchContext {
  * asks only those that are well. Whoever needs it to end sooner aborts the signal.
  *
  * @throws ERR_PSYNC_BLOCK_NOT_FOUND every server says it has none; ERR_PSYNC_BLOCK_UNAVAILABLE every server was asked,
- *   and those that could come back were waited for
+ *   and those that could come back were waited for; or it took longer than that and a download at the slowest rate that
+ *   is borne
  * @throws the request's signal's reason
  * Cost: one download where servers are honest and quick; at most two at a time.
  */
@@ -66,6 +67,9 @@ class BlockFetch {
   /** In the order they were asked: at most two. */
   #running: Attempt[] = [];
   #waitedSinceMs: number;
+  /** Counted from the first request: what is waited for before it has deadlines of its own. */
+  #cancelDeadline: (() => void) | undefined;
+  #isOverdue = false;
   /** Whether a whole block was set aside already: once a fetch. */
   #hasPaid = false;
   /** What was set aside for the two that run. */
@@ -101,6 +105,7 @@ class BlockFetch {
         const block = this.#settle(attempt);
         if (block) return block;
       }
+      if (this.#isOverdue) throw this.#story.unavailable();
       if (this.#running.length === 0) {
         const server = await this.#nextServer();
         if (server === undefined) throw this.#story.unavailable();
@@ -113,6 +118,7 @@ class BlockFetch {
   /** Cuts off what is still under way. */
   end(): void {
     this.#stopListening();
+    this.#cancelDeadline?.();
     for (const attempt of this.#running) this.#cut(attempt, "abandoned");
     this.#payFor(0);
   }
@@ -124,6 +130,7 @@ class BlockFetch {
     try {
       return await queue.wait<string | undefined>(() => {
         cancelTimer();
+        if (this.#isOverdue) return { type: "served", value: undefined };
         const choice = book.choose(this.#query());
         if (choice.type === "nobody") return { type: "served", value: undefined };
         if (choice.type === "ask") {
@@ -160,6 +167,7 @@ class BlockFetch {
     const { servers, clock, book } = this.#context;
     const server = servers.get(name);
     if (!server) throw new Error(`no such server: ${name}`);
+    this.#cancelDeadline ??= this.#startDeadline();
     const nowMs = clock.nowMs();
     const lateAtMs = nowMs + book.lateAfterMs(name, this.#query());
     const attempt = startAttempt(server, this.#request, {
@@ -169,6 +177,16 @@ class BlockFetch {
     });
     this.#running.push(attempt);
     return attempt;
+  }
+
+  #startDeadline(): () => void {
+    const { clock, limits, queue } = this.#context;
+    const slowestMs = (this.#request.maxBytes * 1000) / limits.slowBytesPerSecond;
+    return clock.after(limits.patienceMs + slowestMs, () => {
+      this.#isOverdue = true;
+      this.#bell.ring();
+      queue.wake();
+    });
   }
 
   /** Does what the rules say about those that are late. @returns when to look again */

@@ -1,0 +1,87 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { abortReason, orAbort } from "../../src/core/abort.js";
+import { isPsyncError } from "../../src/core/errors.js";
+import { LIMITS } from "../../src/core/limits.js";
+import { silentLogger } from "../../src/core/log.js";
+import type { HttpServer } from "../../src/fetch/httpServer.js";
+import { createServerSet } from "../../src/fetch/serverSet.js";
+import { seededBlock } from "../support/blocks.js";
+import { createManualClock } from "../support/manualClock.js";
+
+const block = seededBlock("a", 3000);
+const MIB = 1 << 20;
+
+/** A server that never ends an answer, and says how many requests wait for one. */
+function endless(name: string) {
+  let waiting = 0;
+  const server: HttpServer = {
+    name,
+    async fetchBytes({ signal }, onReceived) {
+      waiting += 1;
+      onReceived?.(0);
+      try {
+        return await orAbort(new Promise<never>(() => undefined), signal);
+      } finally {
+        waiting -= 1;
+      }
+    },
+    close: () => Promise.resolve(),
+  };
+  return { server, waiting: () => waiting };
+}
+
+async function turns(): Promise<void> {
+  for (let turn = 0; turn < 3; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+}
+
+describe("a fetch whose servers never end", () => {
+  it("FETCH-1: ends all the same, and leaves nothing under way", async () => {
+    const clock = createManualClock();
+    const servers = [endless("a"), endless("b"), endless("c")];
+    const set = createServerSet({
+      servers: servers.map(({ server }) => server),
+      clock,
+      log: silentLogger,
+      patienceMs: LIMITS.fetch.getPatienceMs,
+    });
+    const request = { hash: block.hash, maxBytes: 2 * MIB, signal: new AbortController().signal };
+    let error: unknown;
+    void set.fetch(request).catch((thrown: unknown) => {
+      error = thrown;
+    });
+    const lastMs =
+      LIMITS.fetch.getPatienceMs + (request.maxBytes * 1000) / LIMITS.fetch.slowBytesPerSecond;
+    for (let stepMs = 0; stepMs < lastMs; stepMs += 500) {
+      await turns();
+      assert.equal(error, undefined, `at ${stepMs} ms`);
+      assert.ok(servers.reduce((sum, { waiting }) => sum + waiting(), 0) <= 2);
+      clock.advance(500);
+    }
+    await turns();
+    assert.ok(isPsyncError(error, "ERR_PSYNC_BLOCK_UNAVAILABLE"));
+    for (const { waiting } of servers) assert.equal(waiting(), 0);
+    for (const { requestsUnderWay } of set.status()) assert.equal(requestsUnderWay, 0);
+    await set.close();
+  });
+
+  it("ends at once when nobody wants it any more", async () => {
+    const { server, waiting } = endless("a");
+    const set = createServerSet({
+      servers: [server],
+      clock: createManualClock(),
+      log: silentLogger,
+    });
+    const controller = new AbortController();
+    const fetching = set.fetch({ hash: block.hash, maxBytes: MIB, signal: controller.signal });
+    fetching.catch(() => undefined);
+    await turns();
+    assert.equal(waiting(), 1);
+    controller.abort(new Error("gone"));
+    await assert.rejects(fetching, abortReason(controller.signal));
+    await turns();
+    assert.equal(waiting(), 0);
+    assert.equal(set.status()[0]?.requestsUnderWay, 0);
+    await set.close();
+  });
+});
