@@ -98,11 +98,11 @@ export interface ServerRecord {
   /** The length of its last ban, and when it ends, in ms since 1970; 0: never banned. */
   readonly banMs: number;
   readonly banEndUnixMs: number;
-  /** When it answered last, or failed to; ms since 1970. */
+  /** When it was asked last; ms since 1970. */
   readonly askedUnixMs: number;
 }
 
-/** Remembers servers. May forget at any time; several processes use one, and the last to write is believed. */
+/** Remembers servers. May forget at any time; several processes use one, and what they write is merged. */
 export interface ServerMemory {
   /** All that are known, by address without credentials. What is not a record is left out. */
   load(): ReadonlyMap<string, ServerRecord>;

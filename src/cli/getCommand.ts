@@ -33,7 +33,7 @@ export const getCommand = defineCommand({
       .example("psync get http://a:8000 http://b:8000 < disk.iso.hashlist", "from two at once"),
   run: async (args, { settings, log, signal }) => {
     const isServer = (source: string): boolean =>
-      /^[a-z][a-z0-9+.-]*:\/|^[\w.-]+:\d+(\/|$)/i.test(source);
+      /^[a-z][a-z0-9+.-]*:\/|^([^/@\s]+@)?[\w.-]+:\d+(\/|$)/i.test(source);
     const servers = await settings.servers(args.source.filter(isServer));
     const limitBytesPerSecond = await settings.limitBytesPerSecond();
     if (servers.length === 0) {

@@ -19,6 +19,7 @@ export async function readInputLists(
     if (path === "-") {
       const chunks = stdinChunks({ log, signal });
       const list = await parseHashlist(chunks, { name: "stdin" });
+      if (list.blockCount === 0) log.warn("the list on stdin is empty: it names no block");
       lists.push({ name: "stdin", list });
     } else {
       lists.push({ name: path, list: (await orAbort(readHashlist(path), signal)).list });

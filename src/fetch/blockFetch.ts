@@ -7,8 +7,10 @@ import type { BlockHash } from "../block/hash.js";
 import type { BlockRequest } from "../block/ports.js";
 import type { VerifiedBlock } from "../block/verify.js";
 import { abortReason } from "../core/abort.js";
+import { formatSize } from "../core/bytes.js";
 import { createBell } from "../core/bell.js";
 import type { Clock } from "../core/clock.js";
+import { formatDuration } from "../core/duration.js";
 import type { LimitsOf } from "../core/limits.js";
 import type { Logger } from "../core/log.js";
 import { WAITED_FOR } from "../core/urgency.js";
@@ -158,6 +160,7 @@ class BlockFetch {
       nowMs: clock.nowMs(),
       isWaitedFor: this.#urgency.isWaitedFor,
       giveUpAtMs: this.#waitedSinceMs + limits.patienceMs,
+      mayTry: true,
       notBeforeMs,
     };
   }
@@ -250,7 +253,7 @@ class BlockFetch {
   #anotherServer(): string | undefined {
     const { book, clock, limits } = this.#context;
     // Something is under way: nobody waits for the sake of this one alone.
-    const choice = book.choose({ ...this.#query(), giveUpAtMs: Infinity });
+    const choice = book.choose({ ...this.#query(), giveUpAtMs: Infinity, mayTry: false });
     if (choice.type !== "ask") return undefined;
     const { maxBytes } = this.#request;
     const expectedMs = book.expectedMs(choice.server, maxBytes) ?? 0;
@@ -281,9 +284,13 @@ class BlockFetch {
     this.#remove(attempt);
     attempt.cut();
     if (why === "lost") this.#payFor(attempt.receivedBytes);
-    if (why === "dropped") {
-      this.#context.budget.noteWasted(attempt.receivedBytes);
-      this.#note(attempt, failed("slow", `given up: only ${attempt.receivedBytes} bytes came`));
+    if (why === "dropped") this.#context.budget.noteWasted(attempt.receivedBytes);
+    const { clock, limits } = this.#context;
+    const stoodStill = clock.nowMs() - attempt.lastByteAtMs >= limits.standstillMs;
+    if (why === "dropped" || (why === "lost" && stoodStill)) {
+      const bytes = formatSize(attempt.receivedBytes);
+      const forMs = formatDuration(clock.nowMs() - attempt.startMs);
+      this.#note(attempt, failed("slow", `given up after ${bytes} in ${forMs}`));
     } else {
       this.#note(attempt, why);
     }

@@ -4,6 +4,7 @@
  * Of those that are ready the one that will have brought it first; one that is new, or was not asked for long, is
  * tried now and then. One that rests is the last resort of somebody who waits.
  */
+import { aheadLimit } from "./requestLimit.js";
 import type { Standing } from "./serverHealth.js";
 
 export interface Candidate {
@@ -34,8 +35,6 @@ export interface ChoiceQuery {
   /** Whether enough requests went to the best ones to spend one on a try. */
   readonly mayTry: boolean;
   readonly tryAfterMs: number;
-  /** What a server of which nothing is known is taken to need, where others are known. */
-  readonly newcomerMs: number;
   /** One that needs longer comes after those that rest. */
   readonly goodMs: number;
 }
@@ -84,14 +83,15 @@ function tryOne(
   return due && { type: "ask", server: due.server, isTry: true };
 }
 
-function bestOf({ newcomerMs }: ChoiceQuery, askable: readonly Candidate[]): Choice | undefined {
-  const free = askable.filter(({ underWay, requestLimit }) => underWay < requestLimit);
-  const bestMs = Math.min(...askable.map(({ expectedMs = newcomerMs }) => expectedMs));
-  const measured = free
-    .filter(({ expectedMs = Infinity }) => expectedMs <= bestMs * MUCH_SLOWER)
-    .filter(isMeasured);
+function bestOf({ isWaitedFor }: ChoiceQuery, askable: readonly Candidate[]): Choice | undefined {
+  const free = askable.filter(({ underWay, requestLimit }) =>
+    isWaitedFor ? underWay < requestLimit : underWay < aheadLimit(requestLimit),
+  );
+  const measured = askable.filter(isMeasured);
+  const bestMs = Math.min(...measured.map(({ expectedMs = Infinity }) => expectedMs));
+  const quick = free.filter(({ expectedMs = Infinity }) => expectedMs <= bestMs * MUCH_SLOWER);
   const unknown = free.filter((one) => !isMeasured(one));
-  const [best] = byScore(measured.length > 0 ? measured : unknown, scoreOf);
+  const [best] = byScore(quick.length > 0 && measured.length > 0 ? quick : unknown, scoreOf);
   return best && { type: "ask", server: best.server, isTry: false };
 }
 

@@ -76,7 +76,7 @@ export function createFetchStory(
         end: type === "block" ? "ok" : failure?.kind === "loop" ? "abandoned" : type,
         failure,
       });
-      if (change) logChange(log, server, change);
+      if (change) logChange(log, server, change, failure?.reason);
 
       const before = answers.get(server);
       const pauseMs = Math.min((before?.pauseMs ?? roundPauseMs / 2) * 2, maxRoundPauseMs);
@@ -154,10 +154,13 @@ function describeNotAsked(standing: Standing): string {
   }
 }
 
-function logChange(log: Logger, server: string, change: HealthChange): void {
+function logChange(log: Logger, server: string, change: HealthChange, reason = ""): void {
   switch (change.type) {
     case "rests":
-      log.warn(`${server} failed several times in a row: asked last for ${show(change)}`);
+      log.warn(
+        `${server} failed several times in a row (${reason}): ` +
+          `for ${show(change)} it is asked only where nobody else is left`,
+      );
       return;
     case "recovered":
       log.info(`${server} answers again`);

@@ -111,6 +111,9 @@ export function failureOf(error: unknown, answered: boolean): FetchFailure {
 }
 
 function failureWithoutCode(code: string, message: string): FetchFailure {
+  if (/wrong version number|WRONG_VERSION_NUMBER/.test(message + code)) {
+    return failed("tls", "TLS failed: the server does not speak it there; is it http://?");
+  }
   if (TLS_CODE.test(code)) return failed("tls", `TLS failed: ${message}`);
   // undici's way to say what a proxy answered.
   if (code === "UND_ERR_INVALID_ARG" && message.includes("(407)"))

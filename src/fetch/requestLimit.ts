@@ -18,6 +18,11 @@ export interface RequestLimit {
   noteOverload(nowMs: number): void;
 }
 
+/** What is done ahead leaves a quarter to those who wait: they must not stand behind it. */
+export function aheadLimit(limit: number): number {
+  return Math.max(1, Math.floor(limit * 0.75));
+}
+
 export interface RequestLimitOptions {
   readonly first: number;
   readonly max: number;
@@ -92,7 +97,8 @@ export function createRequestLimit({ first, max, nowMs }: RequestLimitOptions): 
     noteBlock({ bytes, underWay, nowMs: endMs }) {
       window.bytes += bytes;
       window.count += 1;
-      if (underWay >= limit) window.fullCount += 1;
+      // A reader in order asks for nearly all of it ahead.
+      if (underWay >= aheadLimit(limit)) window.fullCount += 1;
       const elapsedMs = endMs - window.startMs;
       const windowCount = isFirstClimb ? limit : Math.max(2 * limit, MIN_WINDOW);
       if (window.count < windowCount || elapsedMs <= 0) return;

@@ -25,7 +25,8 @@ export function judgeHead(
   if (statusCode === 508) return failed("loop", "508: asked in a circle");
   if (statusCode !== 200) {
     const transient = statusCode >= 500 || statusCode === 408 || statusCode === 429;
-    return failed("status", `status ${statusCode}`, transient);
+    const hint = statusCode === 401 ? ": it wants a name and password, or a header" : "";
+    return failed("status", `status ${statusCode}${hint}`, transient);
   }
   const contentEncoding = headerText(headers, "content-encoding");
   if (contentEncoding !== "" && contentEncoding !== "identity") {

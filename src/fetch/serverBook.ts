@@ -25,6 +25,8 @@ export interface BookQuery {
   readonly isWaitedFor: boolean;
   /** When whoever waits has waited long enough for servers to come back. */
   readonly giveUpAtMs: number;
+  /** Whether it may be a server that is only tried. */
+  readonly mayTry: boolean;
   /** By server: not to be asked before this time. Infinity: never. */
   readonly notBeforeMs: ReadonlyMap<string, number>;
 }
@@ -129,9 +131,8 @@ export function createServerBook(options: BookOptions): ServerBook {
       const choice = chooseServer({
         ...query,
         candidates: servers.map((server) => candidateOf(server, query)),
-        mayTry: requestsSinceTry >= limits.tryEveryRequests,
+        mayTry: query.mayTry && requestsSinceTry >= limits.tryEveryRequests,
         tryAfterMs: limits.tryAfterMs,
-        newcomerMs: limits.raceFirstMs,
         goodMs: goodMs(query.maxBytes),
       });
       if (choice.type === "ask") requestsSinceTry = choice.isTry ? 0 : requestsSinceTry + 1;
@@ -167,12 +168,11 @@ export function createServerBook(options: BookOptions): ServerBook {
       const isTooSlow = (speed.expectedMs(query.maxBytes) ?? 0) > goodMs(query.maxBytes);
       const hasGiven = speed.bytesPerSecond() !== undefined;
       const own = isTooSlow || !hasGiven ? limits.raceFirstMs : speed.lateAfterMs(query.maxBytes);
-      // Where another would be done twice over, nobody need wait for this one's own p90.
+      // Where another would be done three times over, nobody need wait for this one's own p90.
       const others = servers
         .filter((other) => other !== server && isReady(health, other, query))
-        .map((other) => pageOf(other).speed)
-        .filter((speed) => speed.expectedMs(query.maxBytes) !== undefined)
-        .map((speed) => 2 * speed.lateAfterMs(query.maxBytes));
+        .map((other) => pageOf(other).speed.expectedMs(query.maxBytes) ?? Infinity)
+        .map((expectedMs) => Math.max(limits.raceFloorMs, 3 * expectedMs));
       return Math.min(own, limits.raceLastMs, ...others);
     },
     records(nowMs, nowUnixMs) {

@@ -18,7 +18,7 @@ export interface ServerSpeed {
   firstByteMs(): number | undefined;
   /** Of one request's body; undefined: never measured. */
   bytesPerSecond(): number | undefined;
-  /** What a block of this length takes; undefined: nothing was ever measured. */
+  /** What a block of this length takes; undefined: it never gave a byte. */
   expectedMs(blockBytes: number): number | undefined;
   /** When a block of this length is late: nine of ten of the last ones took no longer. */
   lateAfterMs(blockBytes: number): number;
@@ -65,8 +65,8 @@ export function createServerSpeed(
   let usual = usualOf(samples);
 
   const expectedMs = (blockBytes: number): number | undefined => {
-    if (usual.firstByteMs === undefined) return undefined;
-    return usual.firstByteMs + blockBytes * (usual.msPerByte ?? 0);
+    if (usual.firstByteMs === undefined || usual.msPerByte === undefined) return undefined;
+    return usual.firstByteMs + blockBytes * usual.msPerByte;
   };
 
   const note = (sample: Sample): void => {

@@ -46,6 +46,7 @@ function readUrl(text: string): URL | string {
   const hasScheme = /^[a-z][a-z0-9+.-]*:\/\//i.test(text);
   // What URL would quietly repair (spaces, a port alone read as an address, "https:host") is a slip.
   if (text === "") return "it is empty";
+  if (text.endsWith(".hashlist")) return "it is named like a hashlist";
   if (/[\u0000-\u0020\u007f\\]/.test(text))
     return "it has a space, a backslash or a control character";
   if (!hasScheme && /^https?:/i.test(text)) return "two slashes belong after the scheme";

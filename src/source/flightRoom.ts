@@ -20,7 +20,7 @@ export interface FlightSeat {
 export interface FlightRoom {
   /**
    * Waits for a place and for room for the bytes, and takes both. More bytes than there are, or than work done
-   * ahead may have, count as all of them.
+   * ahead may have, count as all of them. Work ahead leaves room for one more of its size, where there is as much.
    *
    * @throws the signal's reason, when it is aborted while waiting
    */
@@ -49,8 +49,12 @@ export function createFlightRoom(options: FlightRoomOptions): FlightRoom {
         const isAhead = waiting.urgency?.isWaitedFor === false;
         const spared = isAhead ? keptForWaiting : { places: 0, bytes: 0 };
         const bytes = Math.min(sizeBytes, options.bytes - spared.bytes);
+        // A reader's block is likely as long: room for one is left.
+        const sparedBytes = isAhead
+          ? Math.min(Math.max(spared.bytes, sizeBytes), options.bytes - bytes)
+          : 0;
         // A heavy one would wait for ever if lighter ones could pass it.
-        if (free.places - spared.places < 1 || free.bytes - spared.bytes < bytes) {
+        if (free.places - spared.places < 1 || free.bytes - sparedBytes < bytes) {
           return { type: "hold" };
         }
         const seat = { releasePlace: takeOf("places", 1), releaseBytes: takeOf("bytes", bytes) };

@@ -15,6 +15,8 @@ interface Flight {
   readonly controller: AbortController;
   readonly urgency: PromotableUrgency;
   waiters: number;
+  /** When somebody came to wait for what was begun ahead; undefined: it was waited for from its start, or is not. */
+  promotedMs: number | undefined;
 }
 
 interface Failure {
@@ -43,21 +45,27 @@ export function withSingleFlight(
     return failures.get(key)?.error;
   };
 
+  /** What is fetched ahead has no patience: it must not speak for a reader, who has, nor for one who came at its end. */
+  const isPatient = ({ urgency, promotedMs = -Infinity }: Flight): boolean =>
+    urgency.isWaitedFor && clock.nowMs() > promotedMs;
+
   const start = (request: BlockRequest): Flight => {
     const key = keyOf(request);
     const controller = new AbortController();
     const urgency = createAhead();
     if ((request.urgency ?? WAITED_FOR).isWaitedFor) urgency.promote();
     const result = source.fetch({ ...request, signal: controller.signal, urgency });
-    const flight: Flight = { result, controller, urgency, waiters: 0 };
+    const flight: Flight = { result, controller, urgency, waiters: 0, promotedMs: undefined };
+    urgency.onPromoted(() => {
+      flight.promotedMs = clock.nowMs();
+    });
     flights.set(key, flight);
     const land = (): void => {
       if (flights.get(key) === flight) flights.delete(key);
     };
     result.then(land, (error: unknown) => {
       land();
-      // What is fetched ahead has no patience: it must not speak for a reader, who has.
-      if (failureMemoryMs === 0 || !urgency.isWaitedFor || !isBlockMissing(error)) return;
+      if (failureMemoryMs === 0 || !isPatient(flight) || !isBlockMissing(error)) return;
       failures.delete(key);
       failures.set(key, { error, untilMs: clock.nowMs() + failureMemoryMs });
     });
@@ -79,6 +87,10 @@ export function withSingleFlight(
       flight.waiters += 1;
       try {
         return await orAbort(flight.result, request.signal);
+      } catch (error) {
+        // It had failed when this reader came: he asks for himself.
+        if (!urgency.isWaitedFor || isPatient(flight) || !isBlockMissing(error)) throw error;
+        return await source.fetch(request);
       } finally {
         stopListening();
         flight.waiters -= 1;

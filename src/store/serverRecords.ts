@@ -56,16 +56,13 @@ export function sensibleRecord(value: unknown, nowUnixMs: number): ServerRecord 
 }
 
 /**
- * The later record, with the later end and the greater length of both bans: what one process learned of a lie
- * is not lost by what another one writes.
+ * The later record, with the ban that ends later: what one process learned of a lie is not lost by what another one
+ * writes.
  */
 export function mergeRecords(stored: ServerRecord, incoming: ServerRecord): ServerRecord {
   const later = incoming.askedUnixMs < stored.askedUnixMs ? stored : incoming;
-  return {
-    ...later,
-    banMs: Math.max(stored.banMs, incoming.banMs),
-    banEndUnixMs: Math.max(stored.banEndUnixMs, incoming.banEndUnixMs),
-  };
+  const { banMs, banEndUnixMs } = incoming.banEndUnixMs < stored.banEndUnixMs ? stored : incoming;
+  return { ...later, banMs, banEndUnixMs };
 }
 
 function isInRange(value: unknown, { min, max, optional }: Range): boolean {

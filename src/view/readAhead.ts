@@ -54,6 +54,8 @@ export function createReadAhead(parts: {
   const { blockCount, blockSizeBytes } = list;
   const streams = createStreams({ blockCount, blockSizeBytes });
   const askedBy = new Map<Stream, Asked>();
+  // A reader's own block would not find room beside it.
+  const isTooLarge = 2 * blockSizeBytes > LIMITS.memory.inFlightBytes;
   let isClosed = false;
 
   const join = (stream: Stream): Asked => {
@@ -120,7 +122,7 @@ export function createReadAhead(parts: {
 
   return {
     follow(read) {
-      if (isClosed) return () => undefined;
+      if (isClosed || isTooLarge) return () => undefined;
       const lineBlocks = Math.floor(shared.line.worthwhileBytes() / blockSizeBytes);
       const { stream, wanted, jumpedBefore, ended } = streams.follow(read, lineBlocks);
       for (const other of ended) end(other);

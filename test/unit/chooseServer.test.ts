@@ -33,7 +33,6 @@ function choose(
     giveUpAtMs: 1000,
     mayTry: false,
     tryAfterMs: 60_000,
-    newcomerMs: 1000,
     goodMs: 5000,
     ...more,
   });
@@ -143,6 +142,21 @@ describe("whom to ask when nobody is well", () => {
     assert.deepEqual(choose([candidate("a", RESTING)], { giveUpAtMs: 0 }), ask("a"));
     const asked = candidate("a", { ...RESTING, notBeforeMs: -1 });
     assert.deepEqual(choose([asked], { giveUpAtMs: 0 }), NOBODY);
+  });
+
+  it("AHEAD-2: work ahead leaves a quarter of a server's places to those who wait", () => {
+    const three = candidate("a", { underWay: 3 });
+    assert.deepEqual(choose([three], { isWaitedFor: false }), waitUntil(Infinity));
+    assert.deepEqual(choose([three]), ask("a"));
+    const two = candidate("a", { underWay: 2 });
+    assert.deepEqual(choose([two], { isWaitedFor: false }), ask("a"));
+  });
+
+  it("a new one does not make a known one look slow", () => {
+    const known = candidate("a", { expectedMs: 4900 });
+    const busy = candidate("b", { ...NEW, underWay: 2, requestLimit: 2 });
+    assert.deepEqual(choose([known, busy]), ask("a"));
+    assert.deepEqual(choose([known, candidate("b", NEW)]), ask("a"));
   });
 
   it("work ahead waits for a place, and for no server to get well", () => {

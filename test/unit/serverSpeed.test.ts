@@ -57,7 +57,8 @@ describe("how fast a server is", () => {
     assert.equal(speed.expectedMs(MIB), 4010);
     const silent = createServerSpeed(limits);
     silent.noteCut({ elapsedMs: 2000, firstByteMs: undefined, receivedBytes: 0 }, MIB);
-    assert.equal(silent.expectedMs(MIB), 2000);
+    assert.equal(silent.expectedMs(MIB), undefined);
+    assert.equal(silent.firstByteMs(), 2000);
     assert.equal(silent.bytesPerSecond(), undefined);
   });
 
