@@ -1,6 +1,10 @@
 /** `psync doctor`: what this machine lacks, and what mends it. */
+import type { ServerRecord } from "../block/ports.js";
 import { formatCount } from "../core/bytes.js";
+import { formatDuration } from "../core/duration.js";
 import { PsyncError } from "../core/errors.js";
+import { silentLogger } from "../core/log.js";
+import type { Store } from "../store/openStore.js";
 import {
   checkAllowOther,
   checkFuseDevice,
@@ -22,7 +26,7 @@ export const doctorCommand = defineCommand({
       .option("json", { type: "boolean", describe: "as JSON" })
       .example("psync doctor", "one line for each thing that is needed"),
   run: async (args, { settings, signal }) => {
-    const { nativeParts, probeServer } = await import("../compose.js");
+    const { nativeParts, openLocalStore, probeServer } = await import("../compose.js");
     const checks: Check[] = [
       checkNode(),
       await checkPackage({
@@ -57,9 +61,17 @@ export const doctorCommand = defineCommand({
         mend: "name one with --server, PSYNC_SERVERS or in config.json",
       });
     }
+    const known = await rememberedServers(() =>
+      openLocalStore({ storePath: settings.storePath, log: silentLogger }, "read"),
+    );
     const probes = servers.map(async (server): Promise<Check> => {
       const { name, problem } = await probeServer(server, { signal });
       const base = { name, neededBy: "get, mount" };
+      const bannedMs = (known.get(name)?.banEndUnixMs ?? 0) - Date.now();
+      if (bannedMs > 0) {
+        const found = `banned for ${formatDuration(bannedMs)} more: it gave wrong bytes`;
+        return { ...base, status: "warn", found, mend: `psync servers --forget ${name}` };
+      }
       if (problem === undefined) return { ...base, status: "ok", found: "answers" };
       return { ...base, status: "warn", found: problem, mend: `curl -I ${name}` };
     });
@@ -74,6 +86,20 @@ export const doctorCommand = defineCommand({
     }
   },
 });
+
+/** What the store remembers of servers; nothing, where it cannot be opened: that is another check's to say. */
+async function rememberedServers(
+  open: () => Promise<Store>,
+): Promise<ReadonlyMap<string, ServerRecord>> {
+  try {
+    const store = await open();
+    const records = store.servers.load();
+    await store.close();
+    return records;
+  } catch {
+    return new Map();
+  }
+}
 
 function rowOf({ name, status, found, neededBy, mend }: Check): string[] {
   const advice = status === "ok" || mend === undefined ? "" : `→ ${mend}`;

@@ -180,3 +180,45 @@ describe("SERVERS-3: psync get --explain", () => {
     assert.match(loud.stderr, /psync: block [0-9a-f]{64}: http.*: 404; http.*: 4KiB in /);
   });
 });
+
+describe("slips on the command line of get", () => {
+  it("SECRET-1: a server without its scheme is one, and its password is not shown", async (t) => {
+    const store = await tempFolder(t);
+    const address = "ann:hunter2@127.0.0.1:1";
+    const { status, stderr } = await psync(["get", address, join(store, "absent.hashlist")], {
+      store,
+    });
+    assert.equal(status, 1);
+    assert.match(stderr, /absent\.hashlist/);
+    assert.doesNotMatch(stderr, /hunter2/);
+  });
+
+  it("a list given as a server is told, and an empty list on stdin too", async (t) => {
+    const store = await tempFolder(t);
+    const slip = await psync(["get", "--server", "lists/a.hashlist"], { store });
+    assert.equal(slip.status, 2);
+    assert.match(slip.stderr, /--server: .*lists\/a\.hashlist.*named like a hashlist/);
+    const empty = await psync(["get", "--server", "127.0.0.1:1"], { store });
+    assert.match(empty.stderr, /the list on stdin is empty/);
+  });
+});
+
+describe("psync doctor", () => {
+  it("says of a server that it is banned, and what ends that", async (t) => {
+    const block = makeBlock(1);
+    const server = await startFaultyServer({ blocks: [block], seed: 1, fault: "none" });
+    cleanUp(t, () => server.close());
+    const store = await tempFolder(t);
+    const banned = { banMs: 10 * MINUTE_MS, banEndUnixMs: Date.now() + 9 * MINUTE_MS };
+    await remember(store, { [server.url]: serverRecord(banned) });
+    const { stdout } = await psync(["doctor", "--server", server.url], { store });
+    const line = stdout
+      .toString()
+      .split("\n")
+      .find((text) => text.includes(server.url));
+    assert.match(
+      line ?? "",
+      /^warn .*banned for \d+ min more: it gave wrong bytes.*psync servers --forget/,
+    );
+  });
+});
