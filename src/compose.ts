@@ -9,7 +9,6 @@ import { errorMessage, PsyncError } from "./core/errors.js";
 import { LIMITS } from "./core/limits.js";
 import type { Logger } from "./core/log.js";
 import { createRateLimiter } from "./core/rateLimiter.js";
-import { createSemaphore } from "./core/semaphore.js";
 import { readHashlist } from "./hashlist/readHashlist.js";
 import { createHttpServer } from "./fetch/httpServer.js";
 import { createServerSet, type ServerSet } from "./fetch/serverSet.js";
@@ -68,39 +67,25 @@ export function createServers(parts: {
 }): ServerSet {
   const { servers, log, patienceMs = LIMITS.fetch.patienceMs, limitBytesPerSecond } = parts;
   const clock = systemClock;
-  const isLimited = limitBytesPerSecond !== undefined;
-  const rateLimiter = isLimited
-    ? createRateLimiter({ bytesPerSecond: limitBytesPerSecond, clock })
-    : undefined;
+  const rateLimiter =
+    limitBytesPerSecond === undefined
+      ? undefined
+      : createRateLimiter({ bytesPerSecond: limitBytesPerSecond, clock });
   const asked = servers.map((server) =>
     typeof server === "string" ? parseServer(server) : server,
   );
   const explain = (hash: BlockHash, lines: readonly string[]): void => {
     if (lines.length > 1) log.debug(`block ${hash}: ${lines.join("; ")}`);
   };
-  const set = createServerSet({
-    servers: asked.map((server) =>
-      createHttpServer(server, { clock, limits: LIMITS.fetch, rateLimiter }),
-    ),
+  return createServerSet({
+    servers: asked.map((server) => createHttpServer(server, { clock, limits: LIMITS.fetch })),
     clock,
+    rateLimiter,
     records: parts.records,
-    // Where bytes are few, none are spent on races.
-    limits: isLimited ? { raceExtraFraction: 0, raceAllowanceBlocks: 0 } : {},
     log,
     patienceMs,
     explain: parts.explain ?? explain,
   });
-  return limitBytesPerSecond === undefined ? set : withFewAtOnce(set, limitBytesPerSecond);
-}
-
-/**
- * The set, asked for as few blocks at once as a limited rate can carry: each comes fast enough for its server not to
- * give up. A read-ahead leaves a place for what somebody waits for, where there is more than one.
- */
-function withFewAtOnce(set: ServerSet, bytesPerSecond: number): ServerSet {
-  const count = Math.max(1, Math.floor(bytesPerSecond / LIMITS.rate.bytesPerSecondOfBlock));
-  const places = createSemaphore(count, Math.min(1, count - 1));
-  return { ...set, fetch: (request) => places.run(1, request, () => set.fetch(request)) };
 }
 
 /** How messages and records name a server: its address without credentials. @throws ERR_PSYNC_USAGE */

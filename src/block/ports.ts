@@ -12,6 +12,8 @@ export interface BlockRequest {
   readonly urgency?: Urgency | undefined;
   /** The psyncs that the request came through, as their servers name themselves; empty unless said otherwise. */
   readonly via?: readonly string[] | undefined;
+  /** Called when servers are about to be asked, where that had to wait for a limited rate: the wait is not theirs. */
+  readonly onTurn?: (() => void) | undefined;
 }
 
 /** Anything that can give a block by its hash. */

@@ -62,7 +62,8 @@ export const cacheSizeOption = {
 export const limitRateOption = {
   type: "string",
   requiresArg: true,
-  describe: "bytes per second from all servers together: 10MB/s, 500kB/s [config.json, no limit]",
+  describe:
+    "bytes per second from all servers together, on average: 10MB/s, 500kB/s [config.json, no limit]",
 } as const;
 
 /**

@@ -79,12 +79,8 @@ export const LIMITS = {
     recordSaveMs: 5_000,
   },
   rate: {
-    /** What a limit on the rate saves up while nothing comes. */
+    /** What a limit on the rate saves up while nothing comes: timers that are late lose none of it. */
     burstMs: 250,
-    /** A read-ahead that is held back gets a piece this often all the same: its server must not take it for gone. */
-    maxHoldMs: 2_000,
-    /** As many blocks are fetched at once as the limit has of this: servers give up readers that take less. */
-    bytesPerSecondOfBlock: 32 * KIB,
   },
   read: {
     /** One read of a mounted file. */

@@ -6,19 +6,13 @@ import type { Dispatcher } from "undici";
 import type { Clock } from "../core/clock.js";
 import type { LimitsOf } from "../core/limits.js";
 import { formatDuration } from "../core/duration.js";
-import type { RateLimiter } from "../core/rateLimiter.js";
-import type { Urgency } from "../core/urgency.js";
 import { failed, failureOf, type FetchOutcome } from "./outcome.js";
 import { judgeHead, type BlockBody, type ResponseHeaders } from "./response.js";
-import { createSpeedWatch, type SpeedWatch } from "./speedWatch.js";
 
 export interface ExchangeOptions {
   readonly maxBytes: number;
   readonly clock: Clock;
   readonly limits: LimitsOf<"fetch">;
-  /** Undefined: the body comes as fast as it can. */
-  readonly rateLimiter: RateLimiter | undefined;
-  readonly urgency: Urgency | undefined;
   readonly onReceived: (receivedBytes: number) => void;
   /** Called once, unless the exchange was abandoned before. */
   readonly onOutcome: (outcome: FetchOutcome) => void;
@@ -29,10 +23,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #controller: Dispatcher.DispatchController | undefined;
   #cancelTimer: () => void = () => undefined;
   #body: BlockBody | undefined;
-  #speedWatch: SpeedWatch | undefined;
   #over = false;
-  /** Aborted when it is over: nobody waits to pay any more. */
-  readonly #ended = new AbortController();
   #passedOverBytes = 0;
 
   constructor(options: ExchangeOptions) {
@@ -41,7 +32,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   /** Ends it without an outcome; its connection is closed where the request was sent already. */
   abandon(): void {
-    this.#end();
+    this.#over = true;
     this.#hangUp();
   }
 
@@ -67,7 +58,6 @@ export class Exchange implements Dispatcher.DispatchHandler {
     const head = judgeHead(statusCode, headers, this.#options.maxBytes);
     if (head.type === "body") {
       this.#body = head.body;
-      this.#cancelTimer();
       this.#watchSpeed(head.body);
       this.#options.onReceived(0);
       return;
@@ -82,7 +72,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     });
   }
 
-  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#over) {
       this.#passedOverBytes += chunk.length;
       if (this.#passedOverBytes > this.#options.limits.passedOverBodyBytes) this.#hangUp();
@@ -91,7 +81,6 @@ export class Exchange implements Dispatcher.DispatchHandler {
     } else if (this.#body) {
       this.#options.onReceived(this.#body.receivedBytes());
     }
-    this.#pay(controller, chunk.length);
   }
 
   onResponseEnd(): void {
@@ -104,33 +93,17 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#settle(failureOf(error, this.#body !== undefined));
   }
 
-  /** Takes no more before these bytes are paid for: the connection fills, and TCP slows the sender down. */
-  #pay(controller: Dispatcher.DispatchController, sizeBytes: number): void {
-    const { rateLimiter, urgency } = this.#options;
-    const paid = rateLimiter?.pay(sizeBytes, { signal: this.#ended.signal, urgency });
-    if (paid === undefined) return;
-    const goOn = (): void => {
-      if (this.#over) return;
-      this.#speedWatch?.goOn();
-      controller.resume();
-    };
-    // It fails only where the exchange is over, and then nothing is to go on.
-    paid.then(goOn, () => undefined);
-    if (this.#over) return;
-    controller.pause();
-    this.#speedWatch?.hold();
-  }
-
+  /** Looks once a window at what came in it. */
   #watchSpeed(body: BlockBody): void {
-    const { clock, limits } = this.#options;
-    this.#speedWatch = createSpeedWatch({
-      clock,
-      limits,
-      receivedBytes: () => body.receivedBytes(),
-      onSlow: (windowBytes) => {
-        const window = formatDuration(limits.slowWindowMs);
-        this.#fail("slow", `only ${windowBytes} bytes in ${window}`);
-      },
+    const { slowWindowMs, slowBytesPerSecond } = this.#options.limits;
+    const before = body.receivedBytes();
+    this.#startTimer(slowWindowMs, () => {
+      const windowBytes = body.receivedBytes() - before;
+      if (windowBytes * 1000 < slowBytesPerSecond * slowWindowMs) {
+        this.#fail("slow", `only ${windowBytes} bytes in ${formatDuration(slowWindowMs)}`);
+      } else {
+        this.#watchSpeed(body);
+      }
     });
   }
 
@@ -141,15 +114,9 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   #settle(outcome: FetchOutcome): void {
     if (this.#over) return;
-    this.#end();
-    this.#options.onOutcome(outcome);
-  }
-
-  #end(): void {
     this.#over = true;
     this.#cancelTimer();
-    this.#speedWatch?.end();
-    this.#ended.abort();
+    this.#options.onOutcome(outcome);
   }
 
   #hangUp(): void {

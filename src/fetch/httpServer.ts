@@ -6,7 +6,6 @@ import type { BlockRequest } from "../block/ports.js";
 import { abortReason } from "../core/abort.js";
 import type { Clock } from "../core/clock.js";
 import type { LimitsOf } from "../core/limits.js";
-import type { RateLimiter } from "../core/rateLimiter.js";
 import { createDispatcher } from "./dispatcher.js";
 import { Exchange } from "./exchange.js";
 import type { FetchOutcome } from "./outcome.js";
@@ -32,13 +31,11 @@ export interface HttpServer {
 export interface HttpServerParts {
   readonly clock: Clock;
   readonly limits: LimitsOf<"fetch">;
-  /** Shared by all servers; undefined: there is no limit. */
-  readonly rateLimiter?: RateLimiter | undefined;
 }
 
 export function createHttpServer(
   server: ServerSettings,
-  { clock, limits, rateLimiter }: HttpServerParts,
+  { clock, limits }: HttpServerParts,
 ): HttpServer {
   const { url } = server;
   let underWay = 0;
@@ -54,7 +51,7 @@ export function createHttpServer(
 
   const fetchBytes: HttpServer["fetchBytes"] = (request, onReceived) =>
     new Promise((resolve, reject) => {
-      const { hash, maxBytes, signal, urgency, via = [] } = request;
+      const { hash, maxBytes, signal, via = [] } = request;
       if (signal.aborted) {
         reject(abortReason(signal));
         return;
@@ -73,8 +70,6 @@ export function createHttpServer(
         maxBytes,
         clock,
         limits,
-        rateLimiter,
-        urgency,
         onReceived: onReceived ?? (() => undefined),
         onOutcome: (outcome) => {
           leave();

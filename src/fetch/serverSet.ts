@@ -10,10 +10,12 @@ import type { Clock } from "../core/clock.js";
 import { PsyncError } from "../core/errors.js";
 import { LIMITS, type LimitsOf } from "../core/limits.js";
 import type { Logger } from "../core/log.js";
+import type { RateLimiter } from "../core/rateLimiter.js";
 import { createWaitQueue } from "../core/waitQueue.js";
 import { fetchBlock, type BlockFetchContext } from "./blockFetch.js";
 import type { HttpServer } from "./httpServer.js";
 import { createRaceBudget } from "./raceBudget.js";
+import { whenPaid, withCharges } from "./rateLimited.js";
 import { createServerBook } from "./serverBook.js";
 
 const NO_RECORDS: ServerMemory = { load: () => new Map(), save: () => undefined };
@@ -44,6 +46,8 @@ export interface ServerSetOptions {
   readonly log: Logger;
   /** How long one fetch waits for servers that could come back; 0: not at all. */
   readonly patienceMs?: number;
+  /** How fast blocks may come from all of them together; undefined: as fast as they can. */
+  readonly rateLimiter?: RateLimiter | undefined;
   /** Where what is known of servers comes from, and goes to at times and at the close. */
   readonly records?: ServerMemory | undefined;
   /** The time of day, in ms since 1970: bans last over restarts. */
@@ -59,7 +63,7 @@ export interface ServerSetOptions {
  * No connection is made before the first fetch.
  */
 export function createServerSet(options: ServerSetOptions): ServerSet {
-  const { clock, log, patienceMs } = options;
+  const { clock, log, patienceMs, rateLimiter } = options;
   const limits: LimitsOf<"fetch"> = {
     ...LIMITS.fetch,
     ...options.limits,
@@ -67,7 +71,8 @@ export function createServerSet(options: ServerSetOptions): ServerSet {
   };
   const servers = new Map<string, HttpServer>();
   for (const server of options.servers) {
-    if (!servers.has(server.name)) servers.set(server.name, server);
+    if (servers.has(server.name)) continue;
+    servers.set(server.name, rateLimiter ? withCharges(server, rateLimiter) : server);
   }
   const { records = NO_RECORDS, unixMs = Date.now, explain = () => undefined } = options;
   const book = createServerBook({
@@ -108,7 +113,9 @@ export function createServerSet(options: ServerSetOptions): ServerSet {
     request.signal.addEventListener("abort", onAbort, { once: true });
     underWay.add(controller);
     try {
-      return await fetchBlock(context, { ...request, signal: controller.signal });
+      const heeding = { ...request, signal: controller.signal };
+      const fetchNow = (): Promise<VerifiedBlock> => fetchBlock(context, heeding);
+      return await (rateLimiter ? whenPaid(rateLimiter, heeding, fetchNow) : fetchNow());
     } finally {
       underWay.delete(controller);
       if (clock.nowMs() - savedMs >= limits.recordSaveMs) save();

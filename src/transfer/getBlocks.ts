@@ -118,10 +118,13 @@ export async function getBlocks(
     const hash = list.hashAt(blockIndex);
     const maxBytes = list.blockSizeBytes;
     await budget.run(maxBytes, { signal: stop }, async () => {
-      const startMs = clock.nowMs();
+      let startMs = clock.nowMs();
+      const onTurn = (): void => {
+        startMs = clock.nowMs();
+      };
       options.onFetch?.({ listName, blockIndex, hash });
       try {
-        const block = await source.fetch({ hash, maxBytes, signal: stop });
+        const block = await source.fetch({ hash, maxBytes, signal: stop, onTurn });
         slowFailuresInRow = 0;
         await keeper.keep(block);
         totals.fetchedCount += 1;

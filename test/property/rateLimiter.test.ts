@@ -1,12 +1,13 @@
 import { strict as assert } from "node:assert";
 import { describe, it } from "node:test";
 import fc from "fast-check";
+import { LIMITS } from "../../src/core/limits.js";
 import { createRateLimiter } from "../../src/core/rateLimiter.js";
 import { createAhead } from "../../src/core/urgency.js";
 import { createManualClock } from "../support/manualClock.js";
 import { SEED } from "../support/seed.js";
 
-const PAID_AT_ONCE = Promise.resolve();
+const { signal: NEVER } = new AbortController();
 
 /** Lets promises settle that wait for nothing else. */
 async function settle(): Promise<void> {
@@ -14,14 +15,16 @@ async function settle(): Promise<void> {
 }
 
 describe("rate limiter", () => {
-  it(`RATE-1: over any time no more is paid than the rate, the burst and one payment, and all is paid in the end (seed ${SEED})`, async () => {
+  it(`RATE-1: over any time no more is taken than the rate, the burst and one block, and all are served in the end (seed ${SEED})`, async () => {
     await fc.assert(
       fc.asyncProperty(
-        fc.integer({ min: 1, max: 2_000_000 }),
+        fc.integer({ min: 1_000, max: 2_000_000 }),
         fc.array(
           fc.record({
             waitMs: fc.integer({ min: 0, max: 3_000 }),
             sizeBytes: fc.integer({ min: 1, max: 65_536 }),
+            /** What comes of what was taken, as a part of it. */
+            cameFraction: fc.double({ min: 0, max: 1.5, noNaN: true }),
             isAhead: fc.boolean(),
             isAborted: fc.boolean(),
           }),
@@ -29,13 +32,12 @@ describe("rate limiter", () => {
         ),
         async (bytesPerSecond, steps) => {
           const clock = createManualClock();
-          const burstMs = 250;
-          const limiter = createRateLimiter({ bytesPerSecond, clock, limits: { burstMs } });
-          const paid: { atMs: number; sizeBytes: number }[] = [];
-          let owedCount = 0;
-          const sumBytes = steps.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+          const limiter = createRateLimiter({ bytesPerSecond, clock });
+          const came: { atMs: number; sizeBytes: number }[] = [];
+          let waitingCount = 0;
+          const sumBytes = steps.reduce((sum, { sizeBytes }) => sum + 1.5 * sizeBytes, 0);
           const endMs = steps.length * 3_000 + (sumBytes * 1000) / bytesPerSecond + 1_000;
-          // The time of a payment is known to one such step.
+          // When something came is known to one such step.
           const stepMs = Math.max(50, endMs / 500);
           const advance = async (byMs: number): Promise<void> => {
             for (let restMs = byMs; restMs > 0; restMs -= stepMs) {
@@ -43,30 +45,35 @@ describe("rate limiter", () => {
               await settle();
             }
           };
-          for (const { waitMs, sizeBytes, isAhead, isAborted } of steps) {
+          for (const { waitMs, sizeBytes, cameFraction, isAhead, isAborted } of steps) {
             await advance(waitMs);
             const controller = new AbortController();
             const urgency = isAhead ? createAhead() : undefined;
-            owedCount += 1;
-            const paying = limiter.pay(sizeBytes, { signal: controller.signal, urgency });
-            void (paying ?? PAID_AT_ONCE)
+            waitingCount += 1;
+            void limiter
+              .take(sizeBytes, { signal: controller.signal, urgency })
               .then(
-                () => paid.push({ atMs: clock.nowMs(), sizeBytes }),
+                () => {
+                  limiter.charge(sizeBytes * cameFraction);
+                  limiter.giveBack(sizeBytes);
+                  came.push({ atMs: clock.nowMs(), sizeBytes: sizeBytes * cameFraction });
+                },
                 () => undefined,
               )
-              .finally(() => (owedCount -= 1));
+              .finally(() => (waitingCount -= 1));
             if (isAborted) controller.abort(new Error("gave up"));
             await settle();
           }
-          while (clock.nowMs() < endMs && owedCount > 0) await advance(stepMs);
-          assert.equal(owedCount, 0, "somebody was never served");
-          const largestBytes = Math.max(...steps.map(({ sizeBytes }) => sizeBytes));
-          paid.forEach((first, from) => {
+          while (clock.nowMs() < endMs && waitingCount > 0) await advance(stepMs);
+          assert.equal(waitingCount, 0, "somebody was never served");
+          const largestBytes = Math.max(...came.map(({ sizeBytes }) => sizeBytes));
+          came.forEach((first, from) => {
             let bytes = 0;
-            for (const { atMs, sizeBytes } of paid.slice(from)) {
+            for (const { atMs, sizeBytes } of came.slice(from)) {
               bytes += sizeBytes;
-              const mostBytes = (bytesPerSecond * (atMs - first.atMs + burstMs + stepMs)) / 1000;
-              assert.ok(bytes <= mostBytes + largestBytes + 1, `${bytes} by ${atMs} ms`);
+              const timeMs = atMs - first.atMs + LIMITS.rate.burstMs + stepMs;
+              const mostBytes = (bytesPerSecond * timeMs) / 1000 + largestBytes + 1;
+              assert.ok(bytes <= mostBytes, `${bytes} by ${atMs} ms`);
             }
           });
         },
@@ -75,17 +82,17 @@ describe("rate limiter", () => {
     );
   });
 
-  const order = async (maxHoldMs: number, promoteAtMs?: number): Promise<string> => {
+  const order = async (promoteAtMs?: number): Promise<string> => {
     const clock = createManualClock();
-    const limiter = createRateLimiter({ bytesPerSecond: 1000, clock, limits: { maxHoldMs } });
-    const { signal } = new AbortController();
-    assert.equal(limiter.pay(1000, { signal }), undefined);
+    const limiter = createRateLimiter({ bytesPerSecond: 1000, clock });
+    await limiter.take(1000, { signal: NEVER });
     const served: string[] = [];
+    const take = (name: string, urgency?: ReturnType<typeof createAhead>): void => {
+      void limiter.take(1000, { signal: NEVER, urgency }).then(() => served.push(name));
+    };
     const ahead = createAhead();
-    void limiter.pay(1000, { signal, urgency: ahead })?.then(() => served.push("ahead"));
-    for (const name of ["first", "second", "third"]) {
-      void limiter.pay(1000, { signal })?.then(() => served.push(name));
-    }
+    take("ahead", ahead);
+    for (const name of ["first", "second", "third"]) take(name);
     for (let nowMs = 0; nowMs < 6_000; nowMs += 100) {
       if (nowMs === promoteAtMs) ahead.promote();
       clock.advance(100);
@@ -94,43 +101,72 @@ describe("rate limiter", () => {
     return served.join(" ");
   };
 
-  it("RATE-2: what somebody waits for is served before what is fetched ahead", async () => {
-    assert.equal(await order(60_000), "first second third ahead");
+  it("RATE-2: what somebody waits for is served before what is fetched ahead, until somebody waits for that too", async () => {
+    assert.equal(await order(), "first second third ahead");
+    assert.equal(await order(1_000), "first ahead second third");
   });
 
-  it("RATE-2: a read-ahead that somebody comes to wait for, or that was held back for long, goes on", async () => {
-    assert.equal(await order(60_000, 1_000), "first ahead second third");
-    assert.equal(await order(2_000), "first second ahead third");
-  });
-
-  it("what was given up counts all the same, and leaves no timer behind", async () => {
+  it("RATE-1: a block larger than the bucket can be taken, and is owed", async () => {
     const clock = createManualClock();
-    let timerCount = 0;
+    const limiter = createRateLimiter({ bytesPerSecond: 1000, clock });
+    await limiter.take(10_250, { signal: NEVER });
+    let isServed = false;
+    void limiter.take(1, { signal: NEVER }).then(() => (isServed = true));
+    clock.advance(9_900);
+    await settle();
+    assert.equal(isServed, false);
+    clock.advance(200);
+    await settle();
+    assert.equal(isServed, true);
+  });
+
+  it("who gives up waiting leaves the queue, took nothing, and leaves no timer behind", async () => {
+    const clock = createManualClock();
+    const timers = new Set<symbol>();
     const limiter = createRateLimiter({
       bytesPerSecond: 1000,
       clock: {
         nowMs: () => clock.nowMs(),
         after(delayMs, callback) {
-          timerCount += 1;
+          const timer = Symbol();
+          timers.add(timer);
           const cancel = clock.after(delayMs, () => {
-            timerCount -= 1;
+            timers.delete(timer);
             callback();
           });
           return () => {
-            timerCount -= 1;
+            timers.delete(timer);
             cancel();
           };
         },
       },
     });
-    assert.equal(limiter.pay(500, { signal: new AbortController().signal }), undefined);
+    await limiter.take(500, { signal: NEVER });
     const controller = new AbortController();
-    const paying = limiter.pay(2_000, { signal: controller.signal });
-    assert.equal(timerCount, 1);
+    const taking = limiter.take(100_000, { signal: controller.signal });
+    assert.equal(timers.size, 1);
     controller.abort(new Error("gave up"));
-    await assert.rejects(paying ?? PAID_AT_ONCE, /gave up/);
-    assert.equal(timerCount, 0);
-    clock.advance(2_200);
-    assert.notEqual(limiter.pay(1, { signal: new AbortController().signal }), undefined);
+    await assert.rejects(taking, /gave up/);
+    assert.equal(timers.size, 0);
+    clock.advance(300);
+    await limiter.take(1, { signal: NEVER });
+  });
+
+  it("what is given back is there at once, and saves up no more than the burst", async () => {
+    const clock = createManualClock();
+    const limiter = createRateLimiter({ bytesPerSecond: 1000, clock });
+    await limiter.take(100_000, { signal: NEVER });
+    const next = limiter.take(1_000, { signal: NEVER });
+    clock.advance(50_000);
+    limiter.giveBack(100_000);
+    await next;
+    let isServed = false;
+    void limiter.take(1, { signal: NEVER }).then(() => (isServed = true));
+    clock.advance(700);
+    await settle();
+    assert.equal(isServed, false);
+    clock.advance(100);
+    await settle();
+    assert.equal(isServed, true);
   });
 });
