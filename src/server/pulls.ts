@@ -71,7 +71,7 @@ export function createPulls(context: PullsContext): Pulls {
       const timeoutMs = limits.pullAnswerMs;
       const onDeadline = (): PsyncError => notInTime(hash, timeoutMs);
       return withDeadline({ clock, timeoutMs, signal, onDeadline }, (ending) =>
-        flights.held.use(hash, async () => {
+        flights.held.of(hash).use(async () => {
           const via = [...hops, pseudonym];
           // A server does not know how long the block may be.
           const maxBytes = LIMITS.block.maxSizeBytes;
@@ -109,6 +109,8 @@ function createFlights(context: FlightsContext): Flights {
 
   const fly = async (request: BlockRequest): Promise<VerifiedBlock> => {
     const { hash, signal } = request;
+    // Of the client that begins the flight, in the same turn.
+    const hold = held.of(hash);
     const release = await places.acquire(1, request);
     // Granted in the moment of the end: nobody else would give the place back.
     if (signal.aborted) {
@@ -116,8 +118,8 @@ function createFlights(context: FlightsContext): Flights {
       throw abortReason(signal);
     }
     // One more that waits, and does not go away: from now on the flight ends by itself.
-    const stayed = held.use(hash, (releases) => {
-      releases.push(release);
+    const stayed = hold.use(() => {
+      hold.add(release);
       return flights.fetch({ ...request, signal: closing });
     });
     stayed.catch((error: unknown) => {
@@ -125,9 +127,13 @@ function createFlights(context: FlightsContext): Flights {
     });
     const timeoutMs = limits.pullDeadlineMs;
     const onDeadline = (): PsyncError => notInTime(hash, timeoutMs);
-    return withDeadline({ clock, timeoutMs, signal, onDeadline }, (ending) =>
-      source.fetch({ ...request, signal: ending }),
-    );
+    try {
+      return await withDeadline({ clock, timeoutMs, signal, onDeadline }, (ending) =>
+        source.fetch({ ...request, signal: ending }),
+      );
+    } finally {
+      hold.seal();
+    }
   };
 
   const failureMemoryMs = limits.failedPullMemoryMs;
