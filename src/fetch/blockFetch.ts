@@ -115,12 +115,13 @@ class BlockFetch {
     }
   }
 
-  /** Cuts off what is still under way. */
+  /** Cuts off what is still under way, and tells what came of it all. */
   end(): void {
     this.#stopListening();
     this.#cancelDeadline?.();
     for (const attempt of this.#running) this.#cut(attempt, "abandoned");
     this.#payFor(0);
+    this.#story.tell();
   }
 
   /** Waits for the best server to have a place; undefined: nobody is left to ask. */
@@ -273,7 +274,6 @@ class BlockFetch {
     if (result.type !== "block") return undefined;
     budget.noteUseful(result.block.bytes.length);
     for (const loser of this.#running) this.#cut(loser, "lost");
-    this.#story.tell();
     return result.block;
   }
 
@@ -281,8 +281,12 @@ class BlockFetch {
     this.#remove(attempt);
     attempt.cut();
     if (why === "lost") this.#payFor(attempt.receivedBytes);
-    if (why === "dropped") {
-      this.#context.budget.noteWasted(attempt.receivedBytes);
+    if (why === "dropped") this.#context.budget.noteWasted(attempt.receivedBytes);
+    const { result } = attempt;
+    if (result !== undefined && result.type !== "threw") {
+      // It ended in this very turn: a lie counts, and a server that was as quick has lost nothing.
+      this.#note(attempt, result);
+    } else if (why === "dropped") {
       this.#note(attempt, failed("slow", `given up: only ${attempt.receivedBytes} bytes came`));
     } else {
       this.#note(attempt, why);

@@ -19,7 +19,7 @@ export interface FetchStory {
   note(attempt: Attempt, end: Judged | "lost" | "abandoned"): void;
   /** By server: not to be asked before this time. Infinity: not again in this fetch. */
   notBeforeMs(): ReadonlyMap<string, number>;
-  /** Tells what each server did. */
+  /** Tells what each server that was asked did, unless it was told already. */
   tell(): void;
   /** The error that says what each server did, and why others were not asked; it is told too. */
   unavailable(): PsyncError;
@@ -47,6 +47,7 @@ export function createFetchStory(
   { hash, maxBytes }: BlockRequest,
 ): FetchStory {
   const answers = new Map<string, Answer>();
+  let isTold = false;
   const { roundPauseMs, maxRoundPauseMs } = limits;
 
   const lineOf = (server: string): string => {
@@ -57,6 +58,13 @@ export function createFetchStory(
     return `${server}: ${answer.line}${times}`;
   };
 
+  const tell = (told: readonly string[]): readonly string[] => {
+    const lines = told.map(lineOf);
+    isTold = true;
+    explain(hash, lines);
+    return lines;
+  };
+
   return {
     note(attempt, end) {
       const { server } = attempt;
@@ -65,7 +73,6 @@ export function createFetchStory(
       const type = typeof end === "string" ? end : end.type;
       const failure = typeof end !== "string" && end.type === "failed" ? end : undefined;
       if (type === "lied") log.warn(`${server} gave wrong bytes for block ${hash}`);
-      if (failure) log.debug(`${server}: ${failure.reason} (block ${hash})`);
       const change = book.end({
         server,
         hash,
@@ -81,8 +88,11 @@ export function createFetchStory(
       const before = answers.get(server);
       const pauseMs = Math.min((before?.pauseMs ?? roundPauseMs / 2) * 2, maxRoundPauseMs);
       const standing = book.health.standing({ server, hash, nowMs });
+      const line = describe(end, { tookMs, receivedBytes: attempt.receivedBytes, standing });
+      // Of an end that nobody is told of by an error, this is all that is left.
+      if (failure || type === "abandoned") log.debug(`${server}: ${line} (block ${hash})`);
       answers.set(server, {
-        line: describe(end, { tookMs, receivedBytes: attempt.receivedBytes, standing }),
+        line,
         isNotFound: type === "notFound",
         askedCount: (before?.askedCount ?? 0) + 1,
         pauseMs,
@@ -92,11 +102,10 @@ export function createFetchStory(
     notBeforeMs: () =>
       new Map([...answers].map(([server, answer]) => [server, answer.notBeforeMs])),
     tell() {
-      explain(hash, [...answers.keys()].map(lineOf));
+      if (!isTold && answers.size > 0) tell([...answers.keys()]);
     },
     unavailable() {
-      const details = [...servers.keys()].map(lineOf);
-      explain(hash, details);
+      const details = tell([...servers.keys()]);
       const isNowhere = [...servers.keys()].every((server) => {
         const { type } = book.health.standing({ server, hash, nowMs: clock.nowMs() });
         return answers.get(server)?.isNotFound ?? type === "notFound";

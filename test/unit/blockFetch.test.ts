@@ -8,6 +8,7 @@ import type { HttpServer } from "../../src/fetch/httpServer.js";
 import { createServerSet } from "../../src/fetch/serverSet.js";
 import { seededBlock } from "../support/blocks.js";
 import { createManualClock } from "../support/manualClock.js";
+import { createLineLog } from "../support/storeFixtures.js";
 
 const block = seededBlock("a", 3000);
 const MIB = 1 << 20;
@@ -82,6 +83,62 @@ describe("a fetch whose servers never end", () => {
     await turns();
     assert.equal(waiting(), 0);
     assert.equal(set.status()[0]?.requestsUnderWay, 0);
+    await set.close();
+  });
+
+  it("SERVERS-3: tells what each server did also when it is ended", async () => {
+    const { server } = endless("a");
+    const clock = createManualClock();
+    const told: (readonly string[])[] = [];
+    const log = createLineLog();
+    const set = createServerSet({
+      servers: [server],
+      clock,
+      log,
+      explain: (_hash, lines) => told.push(lines),
+    });
+    const controller = new AbortController();
+    const fetching = set.fetch({ hash: block.hash, maxBytes: MIB, signal: controller.signal });
+    await turns();
+    clock.advance(700);
+    controller.abort(new Error("gone"));
+    await assert.rejects(fetching, abortReason(controller.signal));
+    await turns();
+    assert.deepEqual(told, [["a: given up after 700 ms"]]);
+    assert.deepEqual(log.lines, [`debug a: given up after 700 ms (block ${block.hash})`]);
+    await set.close();
+  });
+});
+
+describe("FETCH-2: a lie that comes in the turn of the right block", () => {
+  it("is not forgotten", async () => {
+    const clock = createManualClock();
+    const answers = new Map<string, (bytes: Uint8Array) => void>();
+    const answering = (name: string): HttpServer => ({
+      name,
+      fetchBytes: () =>
+        new Promise((resolve) => {
+          answers.set(name, (bytes) => {
+            resolve({ type: "bytes", bytes, endMarked: true });
+          });
+        }),
+      close: () => Promise.resolve(),
+    });
+    const servers = ["honest", "liar"].map(answering);
+    const set = createServerSet({ servers, clock, log: silentLogger });
+    const { signal } = new AbortController();
+    const fetching = set.fetch({ hash: block.hash, maxBytes: MIB, signal });
+    await turns();
+    clock.advance(LIMITS.fetch.raceFirstMs);
+    await turns();
+    assert.equal(answers.size, 2);
+    answers.get("liar")?.(new Uint8Array(3000));
+    answers.get("honest")?.(block.bytes);
+    assert.equal((await fetching).hash, block.hash);
+    assert.deepEqual(
+      set.status().map(({ state }) => state),
+      ["ready", "banned"],
+    );
     await set.close();
   });
 });
