@@ -11,7 +11,8 @@ import type { LimitsOf } from "../core/limits.js";
 import type { Logger } from "../core/log.js";
 import type { Attempt, Judged } from "./attempt.js";
 import { formatDuration } from "../core/duration.js";
-import type { ServerBook } from "./serverBook.js";
+import type { FetchFailure } from "./outcome.js";
+import type { RequestEnd, ServerBook } from "./serverBook.js";
 import type { HealthChange, Standing } from "./serverHealth.js";
 
 export interface FetchStory {
@@ -28,6 +29,7 @@ export interface FetchStory {
 interface Answer {
   line: string;
   isNotFound: boolean;
+  isCircle: boolean;
   askedCount: number;
   pauseMs: number;
   notBeforeMs: number;
@@ -79,8 +81,7 @@ export function createFetchStory(
         maxBytes,
         nowMs,
         timing: { ...attempt, elapsedMs: tookMs },
-        // One that was asked in a circle has done nothing wrong.
-        end: type === "block" ? "ok" : failure?.kind === "loop" ? "abandoned" : type,
+        end: type === "block" ? "ok" : failure ? endOf(failure) : type,
         failure,
       });
       if (change) logChange(log, server, change);
@@ -94,6 +95,7 @@ export function createFetchStory(
       answers.set(server, {
         line,
         isNotFound: type === "notFound",
+        isCircle: failure?.kind === "loop",
         askedCount: (before?.askedCount ?? 0) + 1,
         pauseMs,
         notBeforeMs: type === "lost" || failure?.transient === true ? nowMs + pauseMs : Infinity,
@@ -106,18 +108,30 @@ export function createFetchStory(
     },
     unavailable() {
       const details = tell([...servers.keys()]);
-      const isNowhere = [...servers.keys()].every((server) => {
+      const others = [...servers.keys()].filter((server) => {
         const { type } = book.health.standing({ server, hash, nowMs: clock.nowMs() });
-        return answers.get(server)?.isNotFound ?? type === "notFound";
+        return !(answers.get(server)?.isNotFound ?? type === "notFound");
       });
+      const isInCircle = others.every((server) => answers.get(server)?.isCircle);
       const who = servers.size === 1 ? "1 server" : `${servers.size} servers`;
       return new PsyncError(
-        isNowhere ? "ERR_PSYNC_BLOCK_NOT_FOUND" : "ERR_PSYNC_BLOCK_UNAVAILABLE",
+        others.length === 0
+          ? "ERR_PSYNC_BLOCK_NOT_FOUND"
+          : isInCircle
+            ? "ERR_PSYNC_BLOCK_IN_CIRCLE"
+            : "ERR_PSYNC_BLOCK_UNAVAILABLE",
         `block ${hash} could not be had from ${who}`,
         { details },
       );
     },
   };
+}
+
+/** Only what says something of the server itself counts against it. */
+function endOf({ kind }: FetchFailure): RequestEnd {
+  // One that was asked in a circle has done nothing wrong.
+  if (kind === "loop") return "abandoned";
+  return kind === "elsewhere" ? "elsewhere" : "failed";
 }
 
 function describe(

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { systemClock } from "../../src/core/clock.js";
+import { isPsyncError, PsyncError } from "../../src/core/errors.js";
 import { LIMITS, type LimitsOf } from "../../src/core/limits.js";
 import { silentLogger } from "../../src/core/log.js";
 import { createPulls } from "../../src/server/pulls.js";
@@ -72,5 +73,31 @@ describe("PULL-3: places for fetching", () => {
     }
     await Promise.all(sharing);
     assert.equal(await other, "had");
+  });
+});
+
+describe("PULL-2: what a circle means", () => {
+  it("is 404 to who is no psync, 508 to who came the same way, and 504 to who shared its flight", async () => {
+    const gate = createGate();
+    const pulls = pullsOver({
+      async fetch() {
+        await gate.passed;
+        throw new PsyncError("ERR_PSYNC_BLOCK_IN_CIRCLE", "no block");
+      },
+    });
+    const codeFor = (hops: readonly string[]) =>
+      pulls
+        .pull({ ...request, hops }, () => Promise.resolve("had"))
+        .catch((error: unknown) => (isPsyncError(error) ? error.code : error));
+    const codes = [[], [], ["psync-a"], ["psync-b"], ["psync-a"]].map(codeFor);
+    gate.open();
+    assert.deepEqual(await Promise.all(codes), [
+      "ERR_PSYNC_BLOCK_NOT_FOUND",
+      "ERR_PSYNC_BLOCK_NOT_FOUND",
+      "ERR_PSYNC_BLOCK_IN_CIRCLE",
+      "ERR_PSYNC_BLOCK_UNAVAILABLE",
+      "ERR_PSYNC_BLOCK_IN_CIRCLE",
+    ]);
+    assert.equal(await codeFor(["psync-c"]), "ERR_PSYNC_BLOCK_UNAVAILABLE", "from memory");
   });
 });
