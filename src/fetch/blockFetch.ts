@@ -60,6 +60,8 @@ export async function fetchBlock(
 class BlockFetch {
   readonly #context: BlockFetchContext;
   readonly #request: BlockRequest;
+  /** What every estimate goes by: the most it can have only decides where it is cut off. */
+  readonly #expectedBytes: number;
   readonly #urgency;
   readonly #story: FetchStory;
   readonly #bell;
@@ -79,6 +81,7 @@ class BlockFetch {
     const { clock } = context;
     this.#context = context;
     this.#request = request;
+    this.#expectedBytes = request.expectedBytes ?? request.maxBytes;
     this.#urgency = request.urgency ?? WAITED_FOR;
     this.#waitedSinceMs = clock.nowMs();
     this.#bell = createBell(clock);
@@ -149,13 +152,12 @@ class BlockFetch {
   }
 
   #query(): BookQuery {
-    const { hash, maxBytes } = this.#request;
     const { clock, limits } = this.#context;
     const notBeforeMs = new Map(this.#story.notBeforeMs());
     for (const { server } of this.#running) notBeforeMs.set(server, Infinity);
     return {
-      hash,
-      maxBytes,
+      hash: this.#request.hash,
+      maxBytes: this.#expectedBytes,
       nowMs: clock.nowMs(),
       isWaitedFor: this.#urgency.isWaitedFor,
       giveUpAtMs: this.#waitedSinceMs + limits.patienceMs,
@@ -182,7 +184,7 @@ class BlockFetch {
 
   #startDeadline(): () => void {
     const { clock, limits, queue } = this.#context;
-    const slowestMs = (this.#request.maxBytes * 1000) / limits.slowBytesPerSecond;
+    const slowestMs = (this.#expectedBytes * 1000) / limits.slowBytesPerSecond;
     return clock.after(limits.patienceMs + slowestMs, () => {
       this.#isOverdue = true;
       this.#bell.ring();
@@ -193,7 +195,7 @@ class BlockFetch {
   /** Does what the rules say about those that are late. @returns when to look again */
   #step(): number {
     const { clock, limits, budget } = this.#context;
-    const { maxBytes } = this.#request;
+    const maxBytes = this.#expectedBytes;
     let maySecond = true;
     for (;;) {
       const step = raceStep(
@@ -231,7 +233,7 @@ class BlockFetch {
     if (server === undefined) return false;
     // What was set aside for an earlier second one is free again.
     this.#payFor(0);
-    const isPaidFor = reserveBytes >= this.#request.maxBytes;
+    const isPaidFor = reserveBytes >= this.#expectedBytes;
     this.#hasPaid ||= isPaidFor;
     this.#race = { isPaidFor, pay: this.#context.budget.reserve(reserveBytes) };
     this.#ask(server);
@@ -253,9 +255,8 @@ class BlockFetch {
     // Something is under way: nobody waits for the sake of this one alone.
     const choice = book.choose({ ...this.#query(), giveUpAtMs: Infinity });
     if (choice.type !== "ask") return undefined;
-    const { maxBytes } = this.#request;
-    const expectedMs = book.expectedMs(choice.server, maxBytes) ?? 0;
-    if (expectedMs > hopelessMs(maxBytes, limits) / 2) return undefined;
+    const expectedMs = book.expectedMs(choice.server, this.#expectedBytes) ?? 0;
+    if (expectedMs > hopelessMs(this.#expectedBytes, limits) / 2) return undefined;
     book.begin(choice.server, clock.nowMs());
     return choice.server;
   }

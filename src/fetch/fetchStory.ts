@@ -46,7 +46,7 @@ export interface StoryContext {
 
 export function createFetchStory(
   { servers, book, clock, log, limits, explain }: StoryContext,
-  { hash, maxBytes }: BlockRequest,
+  { hash, maxBytes, expectedBytes = maxBytes }: BlockRequest,
 ): FetchStory {
   const answers = new Map<string, Answer>();
   let isTold = false;
@@ -78,7 +78,7 @@ export function createFetchStory(
       const change = book.end({
         server,
         hash,
-        maxBytes,
+        maxBytes: expectedBytes,
         nowMs,
         timing: { ...attempt, elapsedMs: tookMs },
         end: type === "block" ? "ok" : failure ? endOf(failure) : type,

@@ -19,7 +19,7 @@ import { createServerSpeed, type RequestTiming, type ServerSpeed } from "./serve
 
 export interface BookQuery {
   readonly hash: BlockHash;
-  /** The block's length at most. */
+  /** The block's length as far as it is known: what is expected, or the most it can have. */
   readonly maxBytes: number;
   readonly nowMs: number;
   readonly isWaitedFor: boolean;

@@ -74,9 +74,10 @@ export function createPulls(context: PullsContext): Pulls {
       return withDeadline({ clock, timeoutMs, signal, onDeadline }, (ending) =>
         flights.held.of(hash).use(async () => {
           const via = [...hops, pseudonym];
-          // A server does not know how long the block may be.
-          const maxBytes = LIMITS.block.maxSizeBytes;
-          const block = await flights.fetch({ hash, maxBytes, signal: ending, via });
+          // A server does not know how long the block is.
+          const { maxSizeBytes: maxBytes, defaultSizeBytes: expectedBytes } = LIMITS.block;
+          const request = { hash, maxBytes, expectedBytes, signal: ending, via };
+          const block = await flights.fetch(request);
           // Landed in the moment of the end: the client has its answer.
           ending.throwIfAborted();
           return takeOver(block, ending);

@@ -98,7 +98,7 @@ export async function startPullingServer(
     askedCount: (hash) =>
       hash === undefined ? asked.length : asked.filter((one) => one === hash).length,
     mostUnderWay: () => mostUnderWay,
-    status: servers.status,
+    status: () => servers.status(),
     close,
   };
 }

@@ -142,3 +142,43 @@ describe("FETCH-2: a lie that comes in the turn of the right block", () => {
     await set.close();
   });
 });
+
+describe("RACE-1: a block that may be far longer than it is", () => {
+  it("is late when one of the length that is expected would be", async () => {
+    const clock = createManualClock();
+    const blocks = Array.from({ length: 20 }, (_none, nth) => seededBlock(`quick ${nth}`, 2 * MIB));
+    const stalled = endless("");
+    const quick = (name: string): HttpServer => ({
+      ...stalled.server,
+      name,
+      async fetchBytes(request, onReceived) {
+        const asked = blocks.find(({ hash }) => hash === request.hash);
+        if (!asked) return stalled.server.fetchBytes(request);
+        await new Promise<void>((resolve) => clock.after(10, resolve));
+        onReceived?.(0);
+        await new Promise<void>((resolve) => clock.after(190, resolve));
+        onReceived?.(asked.bytes.length);
+        return { type: "bytes", bytes: asked.bytes, endMarked: true };
+      },
+    });
+    const servers = ["a", "b"].map(quick);
+    const set = createServerSet({ servers, clock, log: silentLogger });
+    const { signal } = new AbortController();
+    const request = { maxBytes: 64 * MIB, expectedBytes: 2 * MIB, signal };
+    for (const { hash } of blocks) {
+      const fetching = set.fetch({ ...request, hash });
+      await turns();
+      clock.advance(10);
+      await turns();
+      clock.advance(190);
+      await fetching;
+    }
+    const fetching = set.fetch({ ...request, hash: block.hash });
+    fetching.catch(() => undefined);
+    await turns();
+    clock.advance(400);
+    await turns();
+    assert.equal(stalled.waiting(), 2);
+    await set.close();
+  });
+});

@@ -5,7 +5,7 @@ import { isPsyncError, PsyncError } from "../../src/core/errors.js";
 import { LIMITS, type LimitsOf } from "../../src/core/limits.js";
 import { silentLogger } from "../../src/core/log.js";
 import { createPulls } from "../../src/server/pulls.js";
-import type { BlockSource } from "../../src/block/ports.js";
+import type { BlockRequest, BlockSource } from "../../src/block/ports.js";
 import { seededBlock } from "../support/blocks.js";
 import { createGate, until } from "../support/until.js";
 
@@ -99,5 +99,21 @@ describe("PULL-2: what a circle means", () => {
       "ERR_PSYNC_BLOCK_IN_CIRCLE",
     ]);
     assert.equal(await codeFor(["psync-c"]), "ERR_PSYNC_BLOCK_UNAVAILABLE", "from memory");
+  });
+});
+
+describe("a block of a length that is not known", () => {
+  it("is asked for as one of 2 MiB that may have 64 MiB", async () => {
+    const asked: BlockRequest[] = [];
+    const pulls = pullsOver({
+      fetch(one) {
+        asked.push(one);
+        return Promise.resolve(block);
+      },
+    });
+    await pulls.pull(request, () => Promise.resolve());
+    const [{ maxBytes, expectedBytes } = { maxBytes: 0 }] = asked;
+    assert.equal(maxBytes, LIMITS.block.maxSizeBytes);
+    assert.equal(expectedBytes, LIMITS.block.defaultSizeBytes);
   });
 });
