@@ -7,6 +7,8 @@ export interface BlockRequest {
   readonly hash: BlockHash;
   /** The most bytes the block can have; a source cuts off what is longer. 1 to 64 MiB. */
   readonly maxBytes: number;
+  /** What it has in all likelihood, by which is judged what takes long; `maxBytes` unless said otherwise. */
+  readonly expectedBytes?: number | undefined;
   readonly signal: AbortSignal;
   /** WAITED_FOR unless said otherwise. */
   readonly urgency?: Urgency | undefined;

@@ -47,9 +47,12 @@ export const ERROR_TABLE = {
   ERR_PSYNC_USAGE: meaning(2, "EINVAL", 400),
   ERR_PSYNC_BAD_HASHLIST: meaning(3, "EIO", 500),
   // No source had a valid copy; the message says what each did.
-  ERR_PSYNC_BLOCK_UNAVAILABLE: meaning(4, "EIO", 503, true),
+  // 504, since it says nothing of this server: a 503 would.
+  ERR_PSYNC_BLOCK_UNAVAILABLE: meaning(4, "EIO", 504, true),
   // Every source there is says that it has none.
   ERR_PSYNC_BLOCK_NOT_FOUND: meaning(4, "EIO", 404, true),
+  // The same, but for those that would have to ask who asks already.
+  ERR_PSYNC_BLOCK_IN_CIRCLE: meaning(4, "EIO", 508, true),
   ERR_PSYNC_DEADLINE: meaning(4, "ETIMEDOUT", 504, true),
   // Bytes that are not what their name says.
   ERR_PSYNC_HASH_MISMATCH: meaning(5, "EIO", 500),
@@ -104,7 +107,8 @@ export function isPsyncError(error: unknown, code?: ErrorCode): error is PsyncEr
 export function isBlockMissing(error: unknown): error is PsyncError {
   return (
     isPsyncError(error, "ERR_PSYNC_BLOCK_UNAVAILABLE") ||
-    isPsyncError(error, "ERR_PSYNC_BLOCK_NOT_FOUND")
+    isPsyncError(error, "ERR_PSYNC_BLOCK_NOT_FOUND") ||
+    isPsyncError(error, "ERR_PSYNC_BLOCK_IN_CIRCLE")
   );
 }
 

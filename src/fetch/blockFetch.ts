@@ -62,6 +62,8 @@ export async function fetchBlock(
 class BlockFetch {
   readonly #context: BlockFetchContext;
   readonly #request: BlockRequest;
+  /** What every estimate goes by: the most it can have only decides where it is cut off. */
+  readonly #expectedBytes: number;
   readonly #urgency;
   readonly #story: FetchStory;
   readonly #bell;
@@ -81,6 +83,7 @@ class BlockFetch {
     const { clock } = context;
     this.#context = context;
     this.#request = request;
+    this.#expectedBytes = request.expectedBytes ?? request.maxBytes;
     this.#urgency = request.urgency ?? WAITED_FOR;
     this.#waitedSinceMs = clock.nowMs();
     this.#bell = createBell(clock);
@@ -117,12 +120,13 @@ class BlockFetch {
     }
   }
 
-  /** Cuts off what is still under way. */
+  /** Cuts off what is still under way, and tells what came of it all. */
   end(): void {
     this.#stopListening();
     this.#cancelDeadline?.();
     for (const attempt of this.#running) this.#cut(attempt, "abandoned");
     this.#payFor(0);
+    this.#story.tell();
   }
 
   /** Waits for the best server to have a place; undefined: nobody is left to ask. */
@@ -150,13 +154,12 @@ class BlockFetch {
   }
 
   #query(): BookQuery {
-    const { hash, maxBytes } = this.#request;
     const { clock, limits } = this.#context;
     const notBeforeMs = new Map(this.#story.notBeforeMs());
     for (const { server } of this.#running) notBeforeMs.set(server, Infinity);
     return {
-      hash,
-      maxBytes,
+      hash: this.#request.hash,
+      maxBytes: this.#expectedBytes,
       nowMs: clock.nowMs(),
       isWaitedFor: this.#urgency.isWaitedFor,
       giveUpAtMs: this.#waitedSinceMs + limits.patienceMs,
@@ -184,7 +187,7 @@ class BlockFetch {
 
   #startDeadline(): () => void {
     const { clock, limits, queue } = this.#context;
-    const slowestMs = (this.#request.maxBytes * 1000) / limits.slowBytesPerSecond;
+    const slowestMs = (this.#expectedBytes * 1000) / limits.slowBytesPerSecond;
     return clock.after(limits.patienceMs + slowestMs, () => {
       this.#isOverdue = true;
       this.#bell.ring();
@@ -195,7 +198,7 @@ class BlockFetch {
   /** Does what the rules say about those that are late. @returns when to look again */
   #step(): number {
     const { clock, limits, budget } = this.#context;
-    const { maxBytes } = this.#request;
+    const maxBytes = this.#expectedBytes;
     let maySecond = true;
     for (;;) {
       const step = raceStep(
@@ -233,7 +236,7 @@ class BlockFetch {
     if (server === undefined) return false;
     // What was set aside for an earlier second one is free again.
     this.#payFor(0);
-    const isPaidFor = reserveBytes >= this.#request.maxBytes;
+    const isPaidFor = reserveBytes >= this.#expectedBytes;
     this.#hasPaid ||= isPaidFor;
     this.#race = { isPaidFor, pay: this.#context.budget.reserve(reserveBytes) };
     this.#ask(server);
@@ -255,9 +258,8 @@ class BlockFetch {
     // Something is under way: nobody waits for the sake of this one alone.
     const choice = book.choose({ ...this.#query(), giveUpAtMs: Infinity, mayTry: false });
     if (choice.type !== "ask") return undefined;
-    const { maxBytes } = this.#request;
-    const expectedMs = book.expectedMs(choice.server, maxBytes) ?? 0;
-    if (expectedMs > hopelessMs(maxBytes, limits) / 2) return undefined;
+    const expectedMs = book.expectedMs(choice.server, this.#expectedBytes) ?? 0;
+    if (expectedMs > hopelessMs(this.#expectedBytes, limits) / 2) return undefined;
     book.begin(choice.server, clock.nowMs());
     return choice.server;
   }
@@ -276,7 +278,6 @@ class BlockFetch {
     if (result.type !== "block") return undefined;
     budget.noteUseful(result.block.bytes.length);
     for (const loser of this.#running) this.#cut(loser, "lost");
-    this.#story.tell();
     return result.block;
   }
 
@@ -286,8 +287,12 @@ class BlockFetch {
     if (why === "lost") this.#payFor(attempt.receivedBytes);
     if (why === "dropped") this.#context.budget.noteWasted(attempt.receivedBytes);
     const { clock, limits } = this.#context;
+    const { result } = attempt;
     const stoodStill = clock.nowMs() - attempt.lastByteAtMs >= limits.standstillMs;
-    if (why === "dropped" || (why === "lost" && stoodStill)) {
+    if (result !== undefined && result.type !== "threw") {
+      // It ended in this very turn: a lie counts, and a server that was as quick has lost nothing.
+      this.#note(attempt, result);
+    } else if (why === "dropped" || (why === "lost" && stoodStill)) {
       const bytes = formatSize(attempt.receivedBytes);
       const forMs = formatDuration(clock.nowMs() - attempt.startMs);
       this.#note(attempt, failed("slow", `given up after ${bytes} in ${forMs}`));

@@ -11,7 +11,8 @@ import type { LimitsOf } from "../core/limits.js";
 import type { Logger } from "../core/log.js";
 import type { Attempt, Judged } from "./attempt.js";
 import { formatDuration } from "../core/duration.js";
-import type { ServerBook } from "./serverBook.js";
+import type { FetchFailure } from "./outcome.js";
+import type { RequestEnd, ServerBook } from "./serverBook.js";
 import type { HealthChange, Standing } from "./serverHealth.js";
 
 export interface FetchStory {
@@ -19,7 +20,7 @@ export interface FetchStory {
   note(attempt: Attempt, end: Judged | "lost" | "abandoned"): void;
   /** By server: not to be asked before this time. Infinity: not again in this fetch. */
   notBeforeMs(): ReadonlyMap<string, number>;
-  /** Tells what each server did. */
+  /** Tells what each server that was asked did, unless it was told already. */
   tell(): void;
   /** The error that says what each server did, and why others were not asked; it is told too. */
   unavailable(): PsyncError;
@@ -28,6 +29,7 @@ export interface FetchStory {
 interface Answer {
   line: string;
   isNotFound: boolean;
+  isCircle: boolean;
   askedCount: number;
   pauseMs: number;
   notBeforeMs: number;
@@ -44,9 +46,10 @@ export interface StoryContext {
 
 export function createFetchStory(
   { servers, book, clock, log, limits, explain }: StoryContext,
-  { hash, maxBytes }: BlockRequest,
+  { hash, maxBytes, expectedBytes = maxBytes }: BlockRequest,
 ): FetchStory {
   const answers = new Map<string, Answer>();
+  let isTold = false;
   const { roundPauseMs, maxRoundPauseMs } = limits;
 
   const lineOf = (server: string): string => {
@@ -57,6 +60,13 @@ export function createFetchStory(
     return `${server}: ${answer.line}${times}`;
   };
 
+  const tell = (told: readonly string[]): readonly string[] => {
+    const lines = told.map(lineOf);
+    isTold = true;
+    explain(hash, lines);
+    return lines;
+  };
+
   return {
     note(attempt, end) {
       const { server } = attempt;
@@ -65,15 +75,13 @@ export function createFetchStory(
       const type = typeof end === "string" ? end : end.type;
       const failure = typeof end !== "string" && end.type === "failed" ? end : undefined;
       if (type === "lied") log.warn(`${server} gave wrong bytes for block ${hash}`);
-      if (failure) log.debug(`${server}: ${failure.reason} (block ${hash})`);
       const change = book.end({
         server,
         hash,
-        maxBytes,
+        maxBytes: expectedBytes,
         nowMs,
         timing: { ...attempt, elapsedMs: tookMs },
-        // One that was asked in a circle has done nothing wrong.
-        end: type === "block" ? "ok" : failure?.kind === "loop" ? "abandoned" : type,
+        end: type === "block" ? "ok" : failure ? endOf(failure) : type,
         failure,
       });
       if (change) logChange(log, server, change, failure?.reason);
@@ -81,9 +89,13 @@ export function createFetchStory(
       const before = answers.get(server);
       const pauseMs = Math.min((before?.pauseMs ?? roundPauseMs / 2) * 2, maxRoundPauseMs);
       const standing = book.health.standing({ server, hash, nowMs });
+      const line = describe(end, { tookMs, receivedBytes: attempt.receivedBytes, standing });
+      // Of an end that nobody is told of by an error, this is all that is left.
+      if (failure || type === "abandoned") log.debug(`${server}: ${line} (block ${hash})`);
       answers.set(server, {
-        line: describe(end, { tookMs, receivedBytes: attempt.receivedBytes, standing }),
+        line,
         isNotFound: type === "notFound",
+        isCircle: failure?.kind === "loop",
         askedCount: (before?.askedCount ?? 0) + 1,
         pauseMs,
         notBeforeMs: type === "lost" || failure?.transient === true ? nowMs + pauseMs : Infinity,
@@ -92,23 +104,34 @@ export function createFetchStory(
     notBeforeMs: () =>
       new Map([...answers].map(([server, answer]) => [server, answer.notBeforeMs])),
     tell() {
-      explain(hash, [...answers.keys()].map(lineOf));
+      if (!isTold && answers.size > 0) tell([...answers.keys()]);
     },
     unavailable() {
-      const details = [...servers.keys()].map(lineOf);
-      explain(hash, details);
-      const isNowhere = [...servers.keys()].every((server) => {
+      const details = tell([...servers.keys()]);
+      const others = [...servers.keys()].filter((server) => {
         const { type } = book.health.standing({ server, hash, nowMs: clock.nowMs() });
-        return answers.get(server)?.isNotFound ?? type === "notFound";
+        return !(answers.get(server)?.isNotFound ?? type === "notFound");
       });
+      const isInCircle = others.every((server) => answers.get(server)?.isCircle);
       const who = servers.size === 1 ? "1 server" : `${servers.size} servers`;
       return new PsyncError(
-        isNowhere ? "ERR_PSYNC_BLOCK_NOT_FOUND" : "ERR_PSYNC_BLOCK_UNAVAILABLE",
+        others.length === 0
+          ? "ERR_PSYNC_BLOCK_NOT_FOUND"
+          : isInCircle
+            ? "ERR_PSYNC_BLOCK_IN_CIRCLE"
+            : "ERR_PSYNC_BLOCK_UNAVAILABLE",
         `block ${hash} could not be had from ${who}`,
         { details },
       );
     },
   };
+}
+
+/** Only what says something of the server itself counts against it. */
+function endOf({ kind }: FetchFailure): RequestEnd {
+  // One that was asked in a circle has done nothing wrong.
+  if (kind === "loop") return "abandoned";
+  return kind === "elsewhere" ? "elsewhere" : "failed";
 }
 
 function describe(

@@ -17,6 +17,7 @@ export type FailureKind =
   | "encoding"
   | "protocol"
   | "loop"
+  | "elsewhere"
   | "closed";
 
 export interface FetchFailure {
@@ -45,6 +46,7 @@ const TRANSIENT: ReadonlySet<FailureKind> = new Set<FailureKind>([
   "slow",
   "reset",
   "truncated",
+  "elsewhere",
 ]);
 
 /** A failure; where nothing else is said, its kind tells whether it is transient. */

@@ -5,7 +5,7 @@
 import type { LimitsOf } from "../core/limits.js";
 
 export interface RaceBudget {
-  /** Whether there is so much to set aside; `blockBytes`: what the block can have at most. */
+  /** Whether there is so much to set aside; `blockBytes`: what the block is expected to have. */
   canReserve(bytes: number, blockBytes: number): boolean;
   /**
    * Sets aside what a second request can cost.

@@ -20,7 +20,7 @@ export interface RaceState<R extends Running> {
   readonly running: readonly R[];
   readonly nowMs: number;
   readonly isWaitedFor: boolean;
-  /** What the block can have at most. */
+  /** The block's length as far as it is known: what is expected, or the most it can have. */
   readonly maxBytes: number;
   /** What a request may need to its end, at most. */
   readonly hopelessMs: number;

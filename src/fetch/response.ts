@@ -23,6 +23,8 @@ export function judgeHead(
   }
   // RFC 5842, section 7.2: the server came upon itself in `via`. It says nothing of the server or the block.
   if (statusCode === 508) return failed("loop", "508: asked in a circle");
+  // RFC 9110, section 15.6.5: those that it asked did not give it the block in time.
+  if (statusCode === 504) return failed("elsewhere", "504: it could not get the block just now");
   if (statusCode !== 200) {
     const transient = statusCode >= 500 || statusCode === 408 || statusCode === 429;
     const hint = statusCode === 401 ? ": it wants a name and password, or a header" : "";

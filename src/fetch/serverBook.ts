@@ -6,7 +6,7 @@ import type { BlockHash } from "../block/hash.js";
 import type { ServerRecord } from "../block/ports.js";
 import type { LimitsOf } from "../core/limits.js";
 import { chooseServer, type Candidate, type Choice } from "./chooseServer.js";
-import type { FetchFailure } from "./outcome.js";
+import type { FailureKind, FetchFailure } from "./outcome.js";
 import { createRequestLimit, type RequestLimit } from "./requestLimit.js";
 import {
   createServerHealth,
@@ -19,7 +19,7 @@ import { createServerSpeed, type RequestTiming, type ServerSpeed } from "./serve
 
 export interface BookQuery {
   readonly hash: BlockHash;
-  /** The block's length at most. */
+  /** The block's length as far as it is known: what is expected, or the most it can have. */
   readonly maxBytes: number;
   readonly nowMs: number;
   readonly isWaitedFor: boolean;
@@ -31,8 +31,11 @@ export interface BookQuery {
   readonly notBeforeMs: ReadonlyMap<string, number>;
 }
 
-/** How a request ended. `lost`: it was cut off, since another server was quicker. */
-export type RequestEnd = Verdict | "lost";
+/**
+ * How a request ended. `lost`: it was cut off, since another server was quicker; `elsewhere`: those that the server
+ * asked could not give it the block.
+ */
+export type RequestEnd = Verdict | "lost" | "elsewhere";
 
 export interface EndedRequest {
   readonly server: string;
@@ -147,7 +150,8 @@ export function createServerBook(options: BookOptions): ServerBook {
     end({ server, hash, maxBytes, nowMs, timing, end, failure }) {
       const page = pageOf(server);
       const underWay = health.underWay(server);
-      const change = health.end({ server, hash, nowMs }, end === "lost" ? "abandoned" : end);
+      const verdict = end === "lost" || end === "elsewhere" ? "abandoned" : end;
+      const change = health.end({ server, hash, nowMs }, verdict);
       if (end === "ok") {
         page.blockCount += 1;
         page.speed.noteWhole(timing);
@@ -159,7 +163,9 @@ export function createServerBook(options: BookOptions): ServerBook {
       if (end === "lied") page.lieCount += 1;
       if (end !== "lost" && end !== "abandoned") {
         page.failedFraction = mixed(page.failedFraction, end === "failed");
-        page.notFoundFraction = mixed(page.notFoundFraction, end === "notFound");
+        // Asked in vain, which costs as much as a 404.
+        const isMiss = end === "notFound" || end === "elsewhere";
+        page.notFoundFraction = mixed(page.notFoundFraction, isMiss);
       }
       return change;
     },
@@ -235,9 +241,16 @@ function isReady(health: ServerHealth, server: string, { hash, nowMs }: BookQuer
   return health.standing({ server, hash, nowMs }).type === "ready";
 }
 
+const NO_OVERLOAD: ReadonlySet<FailureKind> = new Set<FailureKind>([
+  "refused",
+  "unreachable",
+  "unknownHost",
+  "elsewhere",
+]);
+
 /** Whether too many requests at once can be why. */
 function isOverload({ kind, transient }: FetchFailure): boolean {
-  return transient && kind !== "refused" && kind !== "unreachable" && kind !== "unknownHost";
+  return transient && !NO_OVERLOAD.has(kind);
 }
 
 function mixed(fraction: number, happened: boolean): number {

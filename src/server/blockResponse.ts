@@ -69,7 +69,7 @@ export function refuse(
       "content-type": "text/plain; charset=utf-8",
       "content-length": Buffer.byteLength(text),
       "cache-control": "no-store",
-      ...(status === 503 ? { "retry-after": "1" } : {}),
+      ...(status === 503 || status === 504 ? { "retry-after": "1" } : {}),
       ...headers,
     })
     .end(text);

@@ -8,7 +8,7 @@ import type { BlockRequest, BlockSource } from "../block/ports.js";
 import type { VerifiedBlock } from "../block/verify.js";
 import { abortReason, withDeadline } from "../core/abort.js";
 import type { Clock } from "../core/clock.js";
-import { PsyncError } from "../core/errors.js";
+import { isPsyncError, PsyncError } from "../core/errors.js";
 import { LIMITS, type LimitsOf } from "../core/limits.js";
 import type { Logger } from "../core/log.js";
 import { createSemaphore, type Semaphore } from "../core/semaphore.js";
@@ -32,8 +32,9 @@ export interface Pulls {
    * back, up to `pullDeadlineMs`; one that still waits for its place ends with the last of them.
    *
    * @param takeOver gets the block while its place is held, and takes one elsewhere; it heeds the signal
-   * @throws ERR_PSYNC_BLOCK_NOT_FOUND nobody has it; ERR_PSYNC_BLOCK_UNAVAILABLE it was not to be had this time, or
-   *   not within `pullAnswerMs`; the signal's reason; what `takeOver` throws
+   * @throws ERR_PSYNC_BLOCK_NOT_FOUND nobody has it; ERR_PSYNC_BLOCK_IN_CIRCLE nobody but perhaps those that the request
+   *   came through; ERR_PSYNC_BLOCK_UNAVAILABLE it was not to be had this time, or not within `pullAnswerMs`; the
+   *   signal's reason; what `takeOver` throws
    */
   pull<T>(
     request: PullRequest,
@@ -71,11 +72,12 @@ export function createPulls(context: PullsContext): Pulls {
       const timeoutMs = limits.pullAnswerMs;
       const onDeadline = (): PsyncError => notInTime(hash, timeoutMs);
       return withDeadline({ clock, timeoutMs, signal, onDeadline }, (ending) =>
-        flights.held.use(hash, async () => {
+        flights.held.of(hash).use(async () => {
           const via = [...hops, pseudonym];
-          // A server does not know how long the block may be.
-          const maxBytes = LIMITS.block.maxSizeBytes;
-          const block = await flights.fetch({ hash, maxBytes, signal: ending, via });
+          // A server does not know how long the block is.
+          const { maxSizeBytes: maxBytes, defaultSizeBytes: expectedBytes } = LIMITS.block;
+          const request = { hash, maxBytes, expectedBytes, signal: ending, via };
+          const block = await flights.fetch(request);
           // Landed in the moment of the end: the client has its answer.
           ending.throwIfAborted();
           return takeOver(block, ending);
@@ -106,9 +108,13 @@ interface FlightsContext extends PullsContext {
 function createFlights(context: FlightsContext): Flights {
   const { source, clock, limits, places, explain, closing } = context;
   const held = createHeldPlaces<BlockHash>();
+  /** By the error of a flight that met a circle: the psyncs that its requests came through. */
+  const circleVia = new WeakMap<Error, readonly string[]>();
 
   const fly = async (request: BlockRequest): Promise<VerifiedBlock> => {
     const { hash, signal } = request;
+    // Of the client that begins the flight, in the same turn.
+    const hold = held.of(hash);
     const release = await places.acquire(1, request);
     // Granted in the moment of the end: nobody else would give the place back.
     if (signal.aborted) {
@@ -116,8 +122,8 @@ function createFlights(context: FlightsContext): Flights {
       throw abortReason(signal);
     }
     // One more that waits, and does not go away: from now on the flight ends by itself.
-    const stayed = held.use(hash, (releases) => {
-      releases.push(release);
+    const stayed = hold.use(() => {
+      hold.add(release);
       return flights.fetch({ ...request, signal: closing });
     });
     stayed.catch((error: unknown) => {
@@ -125,14 +131,51 @@ function createFlights(context: FlightsContext): Flights {
     });
     const timeoutMs = limits.pullDeadlineMs;
     const onDeadline = (): PsyncError => notInTime(hash, timeoutMs);
-    return withDeadline({ clock, timeoutMs, signal, onDeadline }, (ending) =>
-      source.fetch({ ...request, signal: ending }),
-    );
+    try {
+      return await withDeadline({ clock, timeoutMs, signal, onDeadline }, (ending) =>
+        source.fetch({ ...request, signal: ending }),
+      );
+    } catch (error) {
+      if (isPsyncError(error, "ERR_PSYNC_BLOCK_IN_CIRCLE")) {
+        circleVia.set(error, request.via ?? []);
+      }
+      throw error;
+    } finally {
+      hold.seal();
+    }
   };
 
   const failureMemoryMs = limits.failedPullMemoryMs;
   const flights = withSingleFlight({ fetch: fly }, { clock, failureMemoryMs });
-  return { ...flights, held };
+  return {
+    held,
+    async fetch(request) {
+      try {
+        return await flights.fetch(request);
+      } catch (error) {
+        if (!isPsyncError(error, "ERR_PSYNC_BLOCK_IN_CIRCLE")) throw error;
+        throw circleFor(request, error, circleVia.get(error) ?? []);
+      }
+    },
+  };
+}
+
+/**
+ * What a circle means for one of those who shared the flight that met it. For requests that came the same way it is
+ * one too; others did not come through whoever refused it, and can have the block another time. Where no psync
+ * asks, all who could be asked were asked, and none has it.
+ */
+function circleFor(
+  { via = [] }: BlockRequest,
+  circle: PsyncError,
+  circleVia: readonly string[],
+): PsyncError {
+  const { message, details } = circle;
+  if (via.join() !== circleVia.join()) {
+    return new PsyncError("ERR_PSYNC_BLOCK_UNAVAILABLE", message, { details });
+  }
+  const isOwn = via.length === 1;
+  return isOwn ? new PsyncError("ERR_PSYNC_BLOCK_NOT_FOUND", message, { details }) : circle;
 }
 
 function notInTime(hash: BlockHash, timeoutMs: number): PsyncError {

@@ -44,7 +44,7 @@ describe("PULL-2: a request that goes in a circle", () => {
     const set = setOf(t, [server.url]);
     for (const { hash } of blocks) {
       await assert.rejects(set.fetch({ ...request, hash }), (error) => {
-        assert.ok(isPsyncError(error, "ERR_PSYNC_BLOCK_UNAVAILABLE"));
+        assert.ok(isPsyncError(error, "ERR_PSYNC_BLOCK_IN_CIRCLE"));
         assert.deepEqual(error.details, [`${server.url}: 508: asked in a circle`]);
         return true;
       });

@@ -7,7 +7,13 @@ import { describe, it } from "node:test";
 import { LIMITS } from "../../src/core/limits.js";
 import { createDice, seededBlock } from "../support/blocks.js";
 import { cleanUp, type CleanUpContext } from "../support/cleanUp.js";
-import { LASTING_FAULTS, LIES, namesOf, TRANSIENT_FAULTS } from "../support/faults.js";
+import {
+  LASTING_FAULTS,
+  LIES,
+  namesOf,
+  TRANSIENT_FAULTS,
+  type FaultName,
+} from "../support/faults.js";
 import { startFaultyServer } from "../support/faultyServer.js";
 import { startHonestServer } from "../support/honestServer.js";
 import { startPullingServer } from "../support/pullingServer.js";
@@ -121,7 +127,7 @@ describe("PULL-1: a server with servers of its own", () => {
     assert.equal(server.askedCount(), 1);
   });
 
-  it(`gives the right bytes or 404 or 503 when servers lie (seed ${SEED})`, async (t) => {
+  it(`gives the right bytes or 404 or 504 when servers lie (seed ${SEED})`, async (t) => {
     const dice = createDice(`pull ${SEED}`);
     const faults = [...namesOf(LIES), ...namesOf(TRANSIENT_FAULTS), ...namesOf(LASTING_FAULTS)];
     const fetchLimits = { headersTimeoutMs: 1_000, slowWindowMs: 1_000 };
@@ -141,13 +147,13 @@ describe("PULL-1: a server with servers of its own", () => {
       for (const { one, answer } of answers) {
         seen.add(answer.status);
         if (answer.status === 200) assertRight(answer.body, one);
-        else assert.ok(!isOneHonest && [404, 503].includes(answer.status), `${answer.status}`);
+        else assert.ok(!isOneHonest && [404, 504].includes(answer.status), `${answer.status}`);
       }
     }
-    assert.ok(seen.has(200) && seen.has(503));
+    assert.ok(seen.has(200) && seen.has(504));
   });
 
-  it("says once in the log what each server did, and 503 every time", async (t) => {
+  it("says once in the log what each server did, and 504 every time", async (t) => {
     const faulty = await startFaultyServer({ blocks, seed: 1, fault: "status403" });
     cleanUp(t, () => faulty.close());
     const log = createLineLog();
@@ -155,7 +161,7 @@ describe("PULL-1: a server with servers of its own", () => {
     const server = await startPullingServer(t, { urls: [faulty.url], log, limits });
     for (let time = 0; time < 5; time += 1) {
       const { status, headers, body } = await ask(at(server));
-      assert.equal(status, 503);
+      assert.equal(status, 504);
       assert.equal(headers["retry-after"], "1");
       assert.doesNotMatch(body.toString() + JSON.stringify(headers), /127\.0\.0\.1/);
     }
@@ -210,14 +216,14 @@ describe("PULL-1: a server with servers of its own", () => {
 });
 
 describe("PULL-1: a fetch that takes long", () => {
-  it("503 comes in time, the fetch goes on, and the next one who asks gets the block", async (t) => {
+  it("504 comes in time, the fetch goes on, and the next one who asks gets the block", async (t) => {
     const origin = await startStalled(t);
     const limits = { pullAnswerMs: 50 };
     const store = createTinyStore();
     const server = await startPullingServer(t, { urls: [origin.url], limits, store });
     for (let time = 0; time < 3; time += 1) {
       const { status, headers } = await ask(at(server));
-      assert.equal(status, 503);
+      assert.equal(status, 504);
       assert.equal(headers["retry-after"], "1");
     }
     origin.gate.open();
@@ -248,7 +254,7 @@ describe("PULL-1: a fetch that takes long", () => {
     const limits = { maxPulls: 1, pullDeadlineMs: 100 };
     const server = await startPullingServer(t, { urls: [faulty.url], limits });
     const [stalled, next] = await Promise.all([ask(at(server)), ask(at(server, other))]);
-    assert.equal(stalled.status, 503);
+    assert.equal(stalled.status, 504);
     assert.equal(next.status, 200);
     assertRight(next.body, other);
   });
@@ -289,6 +295,31 @@ describe("PULL-1: a fetch that takes long", () => {
     await server.close();
     for (const answer of await Promise.all(answers)) assert.equal(answer, "cut");
     assert.equal(server.askedCount(), LIMITS.server.maxPulls, "nothing is begun at the end");
+  });
+});
+
+describe("PULL-4: a block that a server cannot have just now", () => {
+  it("is no failure of that server, and is asked for again", async (t) => {
+    let isDown = true;
+    const fault = (): FaultName => (isDown ? "status503" : "none");
+    const origin = await startFaultyServer({ blocks, seed: 1, fault });
+    cleanUp(t, () => origin.close());
+    const near = await startPullingServer(t, {
+      urls: [origin.url],
+      limits: { failedPullMemoryMs: 0 },
+    });
+    const far = await startPullingServer(t, {
+      urls: [near.url],
+      fetchLimits: { patienceMs: 5_000 },
+    });
+    const answers = Promise.all(blocks.slice(0, 8).map((one) => ask(at(far, one))));
+    await until("it is asked again", () => far.askedCount() > 16);
+    const [status] = far.status();
+    assert.equal(status?.state, "ready");
+    assert.equal(status.failuresInRow, 0);
+    assert.equal(status.requestLimit, 32, "nor did it have too much to do");
+    isDown = false;
+    for (const { status } of await answers) assert.equal(status, 200);
   });
 });
 

@@ -6,7 +6,7 @@ import { systemClock } from "../../src/core/clock.js";
 import type { LimitsOf } from "../../src/core/limits.js";
 import { silentLogger, type Logger } from "../../src/core/log.js";
 import type { HttpServer } from "../../src/fetch/httpServer.js";
-import { createServerSet } from "../../src/fetch/serverSet.js";
+import { createServerSet, type ServerStatus } from "../../src/fetch/serverSet.js";
 import { createBlockServer } from "../../src/server/blockServer.js";
 import { cleanUp, type CleanUpContext } from "./cleanUp.js";
 import { startFaultyServer } from "./faultyServer.js";
@@ -21,6 +21,8 @@ export interface PullingServer {
   askedCount(hash?: BlockHash): number;
   /** The most requests it had under way at once. */
   mostUnderWay(): number;
+  /** What it thinks of the servers that it asks. */
+  status(): readonly ServerStatus[];
   close(): Promise<void>;
 }
 
@@ -96,6 +98,7 @@ export async function startPullingServer(
     askedCount: (hash) =>
       hash === undefined ? asked.length : asked.filter((one) => one === hash).length,
     mostUnderWay: () => mostUnderWay,
+    status: () => servers.status(),
     close,
   };
 }

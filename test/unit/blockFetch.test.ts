@@ -8,6 +8,7 @@ import type { HttpServer } from "../../src/fetch/httpServer.js";
 import { createServerSet } from "../../src/fetch/serverSet.js";
 import { seededBlock } from "../support/blocks.js";
 import { createManualClock } from "../support/manualClock.js";
+import { createLineLog } from "../support/storeFixtures.js";
 
 const block = seededBlock("a", 3000);
 const MIB = 1 << 20;
@@ -82,6 +83,102 @@ describe("a fetch whose servers never end", () => {
     await turns();
     assert.equal(waiting(), 0);
     assert.equal(set.status()[0]?.requestsUnderWay, 0);
+    await set.close();
+  });
+
+  it("SERVERS-3: tells what each server did also when it is ended", async () => {
+    const { server } = endless("a");
+    const clock = createManualClock();
+    const told: (readonly string[])[] = [];
+    const log = createLineLog();
+    const set = createServerSet({
+      servers: [server],
+      clock,
+      log,
+      explain: (_hash, lines) => told.push(lines),
+    });
+    const controller = new AbortController();
+    const fetching = set.fetch({ hash: block.hash, maxBytes: MIB, signal: controller.signal });
+    await turns();
+    clock.advance(700);
+    controller.abort(new Error("gone"));
+    await assert.rejects(fetching, abortReason(controller.signal));
+    await turns();
+    assert.deepEqual(told, [["a: given up after 700 ms"]]);
+    assert.deepEqual(log.lines, [`debug a: given up after 700 ms (block ${block.hash})`]);
+    await set.close();
+  });
+});
+
+describe("FETCH-2: a lie that comes in the turn of the right block", () => {
+  it("is not forgotten", async () => {
+    const clock = createManualClock();
+    const answers = new Map<string, (bytes: Uint8Array) => void>();
+    const answering = (name: string): HttpServer => ({
+      name,
+      fetchBytes: () =>
+        new Promise((resolve) => {
+          answers.set(name, (bytes) => {
+            resolve({ type: "bytes", bytes, endMarked: true });
+          });
+        }),
+      close: () => Promise.resolve(),
+    });
+    const servers = ["honest", "liar"].map(answering);
+    const set = createServerSet({ servers, clock, log: silentLogger });
+    const { signal } = new AbortController();
+    const fetching = set.fetch({ hash: block.hash, maxBytes: MIB, signal });
+    await turns();
+    clock.advance(LIMITS.fetch.raceFirstMs);
+    await turns();
+    assert.equal(answers.size, 2);
+    answers.get("liar")?.(new Uint8Array(3000));
+    answers.get("honest")?.(block.bytes);
+    assert.equal((await fetching).hash, block.hash);
+    assert.deepEqual(
+      set.status().map(({ state }) => state),
+      ["ready", "banned"],
+    );
+    await set.close();
+  });
+});
+
+describe("RACE-1: a block that may be far longer than it is", () => {
+  it("is late when one of the length that is expected would be", async () => {
+    const clock = createManualClock();
+    const blocks = Array.from({ length: 20 }, (_none, nth) => seededBlock(`quick ${nth}`, 2 * MIB));
+    const stalled = endless("");
+    const quick = (name: string): HttpServer => ({
+      ...stalled.server,
+      name,
+      async fetchBytes(request, onReceived) {
+        const asked = blocks.find(({ hash }) => hash === request.hash);
+        if (!asked) return stalled.server.fetchBytes(request);
+        await new Promise<void>((resolve) => clock.after(10, resolve));
+        onReceived?.(0);
+        await new Promise<void>((resolve) => clock.after(190, resolve));
+        onReceived?.(asked.bytes.length);
+        return { type: "bytes", bytes: asked.bytes, endMarked: true };
+      },
+    });
+    const servers = ["a", "b"].map(quick);
+    const set = createServerSet({ servers, clock, log: silentLogger });
+    const { signal } = new AbortController();
+    const request = { maxBytes: 64 * MIB, expectedBytes: 2 * MIB, signal };
+    for (const { hash } of blocks) {
+      const fetching = set.fetch({ ...request, hash });
+      await turns();
+      clock.advance(10);
+      await turns();
+      clock.advance(190);
+      await fetching;
+    }
+    const fetching = set.fetch({ ...request, hash: block.hash });
+    fetching.catch(() => undefined);
+    await turns();
+    clock.advance(400);
+    await turns();
+    assert.equal(stalled.waiting(), 2);
     await set.close();
   });
 });
