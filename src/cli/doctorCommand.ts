@@ -1,10 +1,9 @@
 /** `psync doctor`: what this machine lacks, and what mends it. */
-import type { ServerRecord } from "../block/ports.js";
+import type { ServerMemory, ServerRecord } from "../block/ports.js";
 import { formatCount } from "../core/bytes.js";
 import { formatDuration } from "../core/duration.js";
 import { PsyncError } from "../core/errors.js";
 import { silentLogger } from "../core/log.js";
-import type { Store } from "../store/openStore.js";
 import {
   checkAllowOther,
   checkFuseDevice,
@@ -89,7 +88,7 @@ export const doctorCommand = defineCommand({
 
 /** What the store remembers of servers; nothing, where it cannot be opened: that is another check's to say. */
 async function rememberedServers(
-  open: () => Promise<Store>,
+  open: () => Promise<{ readonly servers: ServerMemory; close(): Promise<void> }>,
 ): Promise<ReadonlyMap<string, ServerRecord>> {
   try {
     const store = await open();

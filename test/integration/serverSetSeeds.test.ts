@@ -7,7 +7,7 @@ import { it } from "node:test";
 import { systemClock } from "../../src/core/clock.js";
 import { withDeadline } from "../../src/core/abort.js";
 import { inParallel } from "../../src/core/inParallel.js";
-import { LIMITS, type LimitsOf } from "../../src/core/limits.js";
+import type { LimitsOf } from "../../src/core/limits.js";
 import { silentLogger } from "../../src/core/log.js";
 import { createAhead } from "../../src/core/urgency.js";
 import { createServerSet } from "../../src/fetch/serverSet.js";
@@ -104,7 +104,7 @@ async function runSeed(seed: number, seen: Set<FaultName>): Promise<void> {
       await Promise.all(blocks.map((_, index) => fetchOne(index)));
     }
     for (const { requestsUnderWay } of set.status()) assert.equal(requestsUnderWay, 0);
-    assertLeftAlone(faulty, steady);
+    assertLeftAlone(faulty, steady, blocks.length);
   } finally {
     await set.close();
     await until("every connection is closed", () =>
@@ -114,9 +114,13 @@ async function runSeed(seed: number, seen: Set<FaultName>): Promise<void> {
   }
 }
 
-/** A liar is asked by those who cannot know yet: as many at once as a newcomer is given. */
-function assertLeftAlone([steadyServer]: readonly FaultyServer[], steady: FaultName): void {
+/** A liar is asked until its first lie is seen: on a slow machine others may be quicker before, but once a block. */
+function assertLeftAlone(
+  [steadyServer]: readonly FaultyServer[],
+  steady: FaultName,
+  blockCount: number,
+): void {
   if (!LIE_NAMES.has(steady)) return;
   const asked = steadyServer?.requestCount() ?? 0;
-  assert.ok(asked <= LIMITS.fetch.newcomerRequests, `${steady} was asked ${asked} times`);
+  assert.ok(asked <= blockCount, `${steady} was asked ${asked} times`);
 }
