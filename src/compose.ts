@@ -111,6 +111,7 @@ export function createReadPath(parts: {
   const stored = createStoreThenFetch({
     store,
     fetcher: servers,
+    clock: systemClock,
     log,
     blocksInFlight: LIMITS.read.blocksInFlight,
     inFlightBytes: LIMITS.memory.inFlightBytes,
@@ -147,6 +148,7 @@ export function createPullThrough(parts: {
   const stored = createStoreThenFetch({
     store,
     fetcher: servers,
+    clock: systemClock,
     log,
     blocksInFlight: maxPulls,
     inFlightBytes: pullBytes,

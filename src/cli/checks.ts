@@ -4,6 +4,7 @@ import { access, stat, statfs } from "node:fs/promises";
 import { delimiter, dirname, join } from "node:path";
 import { formatSize } from "../core/bytes.js";
 import { errorMessage, systemErrorCode } from "../core/errors.js";
+import { foreignness } from "../core/ownership.js";
 import { FUSE_CONFIG_PATH, userAllowOther } from "../mount/fuseConfig.js";
 
 export interface Check {
@@ -104,6 +105,12 @@ export async function checkStore(storePath: string): Promise<Check> {
       return { ...base, neededBy: "export, get", status: "warn", found, mend };
     }
     return { ...base, status: "fail", found, mend: "name another one with --store or PSYNC_STORE" };
+  }
+  const foreign = existing === storePath ? foreignness(await stat(existing)) : undefined;
+  if (foreign !== undefined) {
+    const found = `${storePath} ${foreign.what}`;
+    const mend = `${foreign.mend} ${storePath}`;
+    return { ...base, neededBy: "export, get, mount", status: "warn", found, mend };
   }
   const { bavail, bsize } = await statfs(existing);
   const freeBytes = bavail * bsize;

@@ -2,6 +2,7 @@
  * The one error class, and the one table that says what each code means at the edges.
  * It knows nothing of who throws; the CLI, the mount and the server read the table.
  */
+import { constants } from "node:os";
 
 interface ErrorMeaning {
   /** What the CLI exits with. */
@@ -133,6 +134,8 @@ export function readAt<T>(place: string, parse: () => T): T {
 /** The errno name of a failed system call ("ENOENT"), or undefined where it is not one. */
 export function systemErrorCode(error: unknown): string | undefined {
   if (!(error instanceof Error) || !("code" in error)) return undefined;
+  // libuv has no name for it: its code is "Unknown system error -122" (native-notes/node.md).
+  if ("errno" in error && error.errno === -constants.errno.EDQUOT) return "EDQUOT";
   return typeof error.code === "string" ? error.code : undefined;
 }
 

@@ -148,6 +148,8 @@ export const LIMITS = {
     evictToFraction: 0.9,
     /** Kept blocks made durable by one fsync of the folder. */
     keepBatchCount: 16,
+    /** Cached blocks written at once, so that one finds its room while another is written. More bring nothing. */
+    cacheWritesAtOnce: 2,
     /** At the end of a mount, for blocks that are still being written to the cache. */
     closeWaitMs: 10_000,
     /** Blocks found kept that `get` syncs together before it says so. */
@@ -162,6 +164,8 @@ export const LIMITS = {
     indexBusyPauseMs: 25,
     /** An index that could not be opened or written is tried again after this. */
     indexRetryMs: 10_000,
+    /** A store that could not be opened for writing is tried again, when there is something to write, after this. */
+    reopenMs: 10_000,
     /** Damaged indexes that one process replaces; after that it works without, and does not loop. */
     indexRemakeCount: 3,
     /** Uses and sizes that wait while the index fails; the oldest go first. */
@@ -228,6 +232,8 @@ export const LIMITS = {
   log: {
     /** A daemon's log is moved aside once it is larger. */
     maxFileBytes: 10 * MIB,
+    /** Trouble that lasts, such as a full disk, is said again after this. */
+    troubleMs: 60_000,
   },
 } as const;
 

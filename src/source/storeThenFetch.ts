@@ -5,14 +5,16 @@
  */
 import type { BlockRequest, BlockSource, BlockStore } from "../block/ports.js";
 import type { VerifiedBlock } from "../block/verify.js";
-import { errorMessage } from "../core/errors.js";
+import type { Clock } from "../core/clock.js";
 import type { Logger } from "../core/log.js";
 import { createSemaphore } from "../core/semaphore.js";
+import { createTrouble } from "../core/trouble.js";
 import { createFlightRoom } from "./flightRoom.js";
 
 export interface StoreThenFetchOptions {
   readonly store: BlockStore;
   readonly fetcher: BlockSource;
+  readonly clock: Clock;
   readonly log: Logger;
   readonly blocksInFlight: number;
   /** Bounds the bytes of blocks that are being fetched, or fetched and not yet written. */
@@ -35,7 +37,7 @@ export interface StoreThenFetch extends BlockSource {
 }
 
 export function createStoreThenFetch(options: StoreThenFetchOptions): StoreThenFetch {
-  const { store, fetcher, log, keptForWaiting: kept = NOTHING_KEPT } = options;
+  const { store, fetcher, clock, log, keptForWaiting: kept = NOTHING_KEPT } = options;
   const room = createFlightRoom({
     places: options.blocksInFlight,
     bytes: options.inFlightBytes,
@@ -43,12 +45,28 @@ export function createStoreThenFetch(options: StoreThenFetchOptions): StoreThenF
   });
   const storeReads = createSemaphore(options.storeReadBytes, kept.storeReadBytes);
   const writes = new Set<Promise<void>>();
+  const unread = createTrouble({
+    clock,
+    log,
+    failing: "the store could not be read, servers are asked instead",
+    over: "the store can be read again",
+    counted: "reads failed",
+  });
+  const uncached = createTrouble({
+    clock,
+    log,
+    failing: "nothing is cached, reads go on",
+    over: "blocks are cached again",
+    counted: "blocks were not cached",
+  });
 
   const fromStore = async (request: BlockRequest): Promise<VerifiedBlock | undefined> => {
     try {
-      return await store.read(request.hash);
+      const block = await store.read(request.hash);
+      unread.worked();
+      return block;
     } catch (error) {
-      log.warn(`the store could not be read, asking servers instead: ${errorMessage(error)}`);
+      unread.failed(error);
       return undefined;
     }
   };
@@ -56,9 +74,7 @@ export function createStoreThenFetch(options: StoreThenFetchOptions): StoreThenF
   const writeBehind = (block: VerifiedBlock, done: () => void): void => {
     const write = store
       .cache(block)
-      .catch((error: unknown) => {
-        log.warn(`block ${block.hash} is not cached: ${errorMessage(error)}`);
-      })
+      .then(uncached.worked, uncached.failed)
       .finally(() => {
         writes.delete(write);
         done();

@@ -2,13 +2,17 @@
  * Cached blocks: written without a sync, after room was made for them. A crash may leave one that is empty
  * or torn; the first read of it finds that out.
  *
- * One block at a time is written by a process: its row is the newest, so that other processes do not evict
- * what is still being written unless the quota is a handful of blocks.
+ * A process writes a few blocks at once. It evicts none of those; other processes do not, since their rows are
+ * the newest, unless the quota is a few blocks for each of them. What is evicted all the same while it is being
+ * written lies there uncounted until its use is written to the index, which is within LIMITS.store.indexFlushMs.
  */
 import { rm, statfs } from "node:fs/promises";
+import { formatSize } from "../core/bytes.js";
+import { PsyncError } from "../core/errors.js";
 import { createSemaphore } from "../core/semaphore.js";
 import { LIMITS } from "../core/limits.js";
 import type { Logger } from "../core/log.js";
+import type { BlockHash } from "../block/hash.js";
 import type { VerifiedBlock } from "../block/verify.js";
 import { allowedBytes, diskBytes, type CachedBlock, type DiskState } from "./evictionPolicy.js";
 import type { BlockFinder } from "./findBlocks.js";
@@ -33,7 +37,10 @@ export function createBlockCacher(
   options: BlockCacherOptions,
 ): (block: VerifiedBlock) => Promise<void> {
   const { layout, temp, finder, index, log, quotaBytes, signal } = options;
-  const oneAtATime = createSemaphore(1);
+  const places = createSemaphore(LIMITS.store.cacheWritesAtOnce);
+  const writing = new Set<BlockHash>();
+  /** Written, or waiting for that: a block that is handed in twice is written once. */
+  const underWay = new Map<BlockHash, Promise<void>>();
 
   const evict = async (blocks: readonly CachedBlock[]): Promise<void> => {
     for (const { hash } of blocks) {
@@ -45,13 +52,16 @@ export function createBlockCacher(
     log.debug(`evicted ${blocks.length} cached blocks, ${blocks[0]?.hash ?? ""} first`);
   };
 
-  /** @returns whether the block may be written */
+  /**
+   * @returns whether the block may be written; not where the quota has no room for it
+   * @throws ERR_PSYNC_STORE the disk has none
+   */
   const makeRoom = async (block: VerifiedBlock): Promise<boolean> => {
     const sizeBytes = diskBytes(block.bytes.length);
     if (sizeBytes > quotaBytes) return false;
     for (let round = 0; round < LIMITS.store.evictionRounds; round += 1) {
       const disk = await diskState(layout.cache, quotaBytes);
-      const reservation = await index.reserve({ hash: block.hash, sizeBytes }, disk);
+      const reservation = await index.reserve({ hash: block.hash, sizeBytes }, disk, writing);
       switch (reservation.kind) {
         case "reserved":
           return true;
@@ -59,16 +69,30 @@ export function createBlockCacher(
           await evict(reservation.blocks);
           break;
         case "no room":
-          return false;
-        case "unknown":
+          if (diskHasRoom(disk, sizeBytes)) return false;
+          throw noRoomOnDisk(layout.cache, disk);
+        case "unknown": {
           // Without an index only the disk's own limit can be kept; the quota is met when it is back.
-          return allowedBytes({ ...disk, quotaBytes: sizeBytes }, 0) >= sizeBytes;
+          if (diskHasRoom(disk, sizeBytes)) return true;
+          const victims = round === 0 ? await index.chooseVictims(sizeBytes, disk, writing) : [];
+          if (victims.length === 0) throw noRoomOnDisk(layout.cache, disk);
+          await evict(victims);
+        }
       }
     }
     return false;
   };
 
   const write = async (block: VerifiedBlock): Promise<void> => {
+    writing.add(block.hash);
+    try {
+      await writeOne(block);
+    } finally {
+      writing.delete(block.hash);
+    }
+  };
+
+  const writeOne = async (block: VerifiedBlock): Promise<void> => {
     const found = await finder.find(block.hash);
     if (found?.place === "kept" && found.sizeBytes === block.bytes.length) return;
     if (!(await makeRoom(block))) {
@@ -88,7 +112,28 @@ export function createBlockCacher(
     index.noteUse(block.hash);
   };
 
-  return (block) => oneAtATime.run(1, { signal }, () => write(block));
+  return (block) => {
+    const known = underWay.get(block.hash);
+    if (known) return known;
+    const written = places
+      .run(1, { signal }, () => write(block))
+      .finally(() => underWay.delete(block.hash));
+    underWay.set(block.hash, written);
+    return written;
+  };
+}
+
+function diskHasRoom(disk: DiskState, sizeBytes: number): boolean {
+  return allowedBytes({ ...disk, quotaBytes: sizeBytes }, 0) >= sizeBytes;
+}
+
+function noRoomOnDisk(path: string, disk: DiskState): PsyncError {
+  const { freeBytes, totalBytes, minFreeFraction } = disk;
+  const free = `only ${formatSize(freeBytes)} of ${formatSize(totalBytes)} are free`;
+  const kept = `the cache leaves ${minFreeFraction * 100} % free`;
+  return new PsyncError("ERR_PSYNC_STORE", `there is no room in ${path}: ${free}, and ${kept}`, {
+    hint: "free space on that disk, or give a store on another one with --store",
+  });
 }
 
 async function diskState(path: string, quotaBytes: number): Promise<DiskState> {

@@ -47,6 +47,8 @@ export interface RoomRequest {
   readonly evictToFraction: number;
   /** Ordered by use, least recent first; read only as far as needed. */
   readonly leastRecentFirst: Iterable<CachedBlock>;
+  /** These stay, such as what is being written; none unless said otherwise. */
+  readonly spared?: ReadonlySet<BlockHash>;
 }
 
 export interface RoomPlan {
@@ -65,6 +67,7 @@ export function planRoom(request: RoomRequest): RoomPlan {
   for (const block of request.leastRecentFirst) {
     // A new block larger than the target alone still fits in an empty cache.
     if (leftBytes + incomingBytes <= targetBytes) break;
+    if (request.spared?.has(block.hash) === true) continue;
     evict.push(block);
     leftBytes -= block.sizeBytes;
   }

@@ -4,11 +4,13 @@
  * Other processes keep, pin and evict at the same time. A block moves only one way, from cache/ to blocks/;
  * so whoever looks in blocks/, cache/ and blocks/ again has not missed one that was there all the time.
  */
-import { link, rename, rm, stat } from "node:fs/promises";
+import { link, lstat, rename, rm } from "node:fs/promises";
 import { syncFolder } from "../core/atomicFile.js";
+import type { Clock } from "../core/clock.js";
 import { errorMessage } from "../core/errors.js";
 import { LIMITS } from "../core/limits.js";
 import type { Logger } from "../core/log.js";
+import { createTrouble } from "../core/trouble.js";
 import type { BlockHash } from "../block/hash.js";
 import type { BlockPlace, StoredBlock } from "../block/ports.js";
 import type { VerifiedBlock } from "../block/verify.js";
@@ -41,6 +43,7 @@ export interface BadFile {
 
 export interface BlockFinderOptions {
   readonly layout: StoreLayout;
+  readonly clock: Clock;
   readonly log: Logger;
   /** Bad blocks are left where they are. */
   readonly readOnly: boolean;
@@ -48,13 +51,21 @@ export interface BlockFinderOptions {
 
 const PLACES: readonly BlockPlace[] = ["kept", "cached", "kept"];
 
-export function createBlockFinder({ layout, log, readOnly }: BlockFinderOptions): BlockFinder {
+export function createBlockFinder(options: BlockFinderOptions): BlockFinder {
+  const { layout, clock, log, readOnly } = options;
+  const unread = createTrouble({
+    clock,
+    log,
+    failing: "a cached block is taken as not there",
+    over: "cached blocks can be read again",
+    counted: "reads of them failed",
+  });
   const find = async (hash: BlockHash): Promise<StoredBlock | undefined> => {
     let failure: Error | undefined;
     for (const place of PLACES) {
       const path = blockPath(layout, place, hash);
       try {
-        const stats = await stat(path);
+        const stats = await lstat(path);
         if (stats.isFile() && stats.size <= LIMITS.block.maxSizeBytes) {
           return { place, sizeBytes: stats.size };
         }
@@ -73,6 +84,7 @@ export function createBlockFinder({ layout, log, readOnly }: BlockFinderOptions)
       const reading = await readBlockFile(path, hash);
       switch (reading.kind) {
         case "good":
+          if (place === "cached") unread.worked();
           return { place, block: reading.block, inode: reading.inode };
         case "absent":
           break;
@@ -81,7 +93,7 @@ export function createBlockFinder({ layout, log, readOnly }: BlockFinderOptions)
           break;
         case "unreadable":
           if (place === "kept") failure = storeError("read", path, reading.error);
-          else log.warn(`cannot read ${path}, taken as not there: ${errorMessage(reading.error)}`);
+          else unread.failed(storeError("read", path, reading.error));
           break;
       }
     }
@@ -132,5 +144,5 @@ export function createBlockFinder({ layout, log, readOnly }: BlockFinderOptions)
 }
 
 async function inodeOf(path: string): Promise<bigint> {
-  return (await stat(path, { bigint: true })).ino;
+  return (await lstat(path, { bigint: true })).ino;
 }

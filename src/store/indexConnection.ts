@@ -3,8 +3,8 @@
  * made anew, what is locked is waited for in short turns, what cannot be opened is left alone for a while.
  * Knows nothing of what is in the tables.
  */
-import { closeSync, openSync, renameSync, rmSync, statSync } from "node:fs";
-import { stat } from "node:fs/promises";
+import { closeSync, lstatSync, openSync, renameSync, rmSync } from "node:fs";
+import { lstat } from "node:fs/promises";
 import { pause } from "../core/abort.js";
 import type { Clock } from "../core/clock.js";
 import { errorMessage, systemErrorCode } from "../core/errors.js";
@@ -21,6 +21,12 @@ export interface IndexConnectionOptions {
   readonly onOpened: (file: IndexFile) => void;
 }
 
+interface LoggedFailure {
+  readonly message: string;
+  readonly atMs: number;
+  hasWorkedSince: boolean;
+}
+
 interface OpenIndex {
   readonly file: IndexFile;
   readonly inode: bigint;
@@ -29,8 +35,8 @@ interface OpenIndex {
 export class IndexConnection {
   readonly #options: IndexConnectionOptions;
   readonly #closing = new AbortController();
-  /** The last message logged for each thing that is done, until it works again. */
-  readonly #failures = new Map<string, string>();
+  /** What was logged last of each thing that is done. */
+  readonly #failures = new Map<string, LoggedFailure>();
   #open: OpenIndex | undefined;
   /** The file that was opened last, and the one that was found damaged, by their inodes. */
   #lastInode: bigint | undefined;
@@ -59,7 +65,8 @@ export class IndexConnection {
         // Another call may have closed it before this one went on.
         if (!current.file.isOpen) continue;
         const result = work(current.file);
-        this.#failures.delete(doing);
+        const failure = this.#failures.get(doing);
+        if (failure) failure.hasWorkedSince = true;
         return result;
       } catch (error) {
         if (!(await this.#mayTryAgain(doing, error, giveUpAtMs))) return undefined;
@@ -110,12 +117,15 @@ export class IndexConnection {
     return false;
   }
 
-  /** The same failure comes with every block; once is enough until it has worked again. */
+  /** The same failure comes with every block: once is enough until it has worked again, and then once a minute. */
   #warnOnce(doing: string, error: unknown): void {
     const message = errorMessage(error);
-    if (this.#failures.get(doing) === message) return;
-    this.#failures.set(doing, message);
-    const { layout, log } = this.#options;
+    const { layout, clock, log } = this.#options;
+    const nowMs = clock.nowMs();
+    const last = this.#failures.get(doing);
+    const isOld = last?.hasWorkedSince === true && nowMs >= last.atMs + LIMITS.log.troubleMs;
+    if (last?.message === message && !isOld) return;
+    this.#failures.set(doing, { message, atMs: nowMs, hasWorkedSince: false });
     log.warn(`cannot ${doing} the index ${layout.index}: ${message}; blocks are read without it`);
   }
 
@@ -134,7 +144,7 @@ export class IndexConnection {
   #openFile(): OpenIndex {
     const { layout, onOpened } = this.#options;
     this.#replaceUnusable();
-    const { ino: inode } = statSync(layout.index, { bigint: true });
+    const { ino: inode } = lstatSync(layout.index, { bigint: true });
     this.#lastInode = inode;
     const file = openIndexFile(layout.index, LIMITS.store.indexBusySliceMs);
     try {
@@ -157,7 +167,8 @@ export class IndexConnection {
    */
   #replaceUnusable(): void {
     const { layout, log } = this.#options;
-    const present = statSync(layout.index, { bigint: true, throwIfNoEntry: false });
+    this.#setAsideBeside();
+    const present = lstatSync(layout.index, { bigint: true, throwIfNoEntry: false });
     if (present?.isFile() === true && present.ino !== this.#damagedInode) return;
     if (present) {
       const aside = quarantinePath(layout, "index.db");
@@ -168,6 +179,19 @@ export class IndexConnection {
     }
     this.#damagedInode = undefined;
     makeEmptyFile(layout.index);
+  }
+
+  /** A symlink or a folder where SQLite wants a file of its own: it follows neither, and opens nothing. */
+  #setAsideBeside(): void {
+    const { layout, log } = this.#options;
+    for (const suffix of ["-shm", "-wal", "-journal"]) {
+      const path = layout.index + suffix;
+      const present = lstatSync(path, { throwIfNoEntry: false });
+      if (present === undefined || present.isFile()) continue;
+      const aside = quarantinePath(layout, `index.db${suffix}`);
+      renameSync(path, aside);
+      log.warn(`${path} is not a file, and was set aside to ${aside}`);
+    }
   }
 
   #closeFile(): void {
@@ -214,7 +238,7 @@ function makeEmptyFile(path: string): void {
 
 async function inodeOf(path: string): Promise<bigint | undefined> {
   try {
-    return (await stat(path, { bigint: true })).ino;
+    return (await lstat(path, { bigint: true })).ino;
   } catch {
     return undefined;
   }

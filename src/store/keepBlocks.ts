@@ -5,8 +5,7 @@
  * said to be kept. A crash before the rename leaves a temp file, which the next start clears; after it, a
  * whole block. A block that is there under its name is never a part of one.
  */
-import { constants } from "node:fs";
-import { open, rename, rm, stat } from "node:fs/promises";
+import { lstat, rename, rm } from "node:fs/promises";
 import { PsyncError, errorMessage } from "../core/errors.js";
 import { LIMITS } from "../core/limits.js";
 import type { Logger } from "../core/log.js";
@@ -15,8 +14,8 @@ import type { VerifiedBlock } from "../block/verify.js";
 import type { BlockFinder, FoundBlock } from "./findBlocks.js";
 import { inParallel } from "../core/inParallel.js";
 import { blockPath, type StoreLayout } from "./layout.js";
-import { readAll } from "./readBlockFile.js";
-import { isAbsent, orStoreError, storeError } from "./storeError.js";
+import { openBlockFile, readAll } from "./readBlockFile.js";
+import { isAbsent, orStoreError } from "./storeError.js";
 import type { TempFiles } from "./tempFiles.js";
 import { syncFolder } from "../core/atomicFile.js";
 import { putInPlace, syncFile, writeNewFile } from "./writeFile.js";
@@ -65,15 +64,12 @@ export function createBlockKeeper(options: BlockKeeperOptions): BlockKeeper {
 
   const syncOne = async (hash: BlockHash): Promise<void> => {
     const path = blockPath(layout, "kept", hash);
-    const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch(
-      (error: unknown) => {
-        throw isAbsent(error) ? notKeptAnyMore(path) : storeError("open", path, error);
-      },
-    );
+    const opened = await orStoreError("open", path, () => openBlockFile(path));
+    if (opened.kind !== "open") throw notKeptAnyMore(path);
     try {
-      await syncForGood(path, () => handle.datasync());
+      await syncForGood(path, () => opened.handle.datasync());
     } finally {
-      await handle.close();
+      await opened.handle.close();
     }
   };
 
@@ -141,7 +137,7 @@ export function createBlockKeeper(options: BlockKeeperOptions): BlockKeeper {
     }
     onUncached([hash]);
     // Another process may have cached the block again before the rename: that file was not synced.
-    const moved = await orStoreError("look at", to, () => stat(to, { bigint: true }));
+    const moved = await orStoreError("look at", to, () => lstat(to, { bigint: true }));
     if (moved.ino !== found.inode) return false;
     await syncForGood(layout.blocks, () => syncFolder(layout.blocks));
     await syncForGood(layout.cache, () => syncFolder(layout.cache));
@@ -176,13 +172,12 @@ type Comparison =
 
 /** Cost: a read of the file when the lengths agree; comparing is ten times cheaper than hashing. */
 async function compareFile(path: string, bytes: Uint8Array): Promise<Comparison> {
-  let handle;
-  try {
-    handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  } catch (error) {
-    if (isAbsent(error)) return { kind: "absent" };
-    throw error;
+  const opened = await openBlockFile(path);
+  if (opened.kind === "absent") return opened;
+  if (opened.kind === "symlink") {
+    return { kind: "different", why: "is a symlink", inode: opened.inode };
   }
+  const { handle } = opened;
   try {
     const stats = await handle.stat({ bigint: true });
     const different = (why: string): Comparison => ({ kind: "different", why, inode: stats.ino });

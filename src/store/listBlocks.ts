@@ -1,5 +1,5 @@
 /** Walks over the blocks of a folder without holding their names. */
-import { opendir, stat } from "node:fs/promises";
+import { lstat, opendir } from "node:fs/promises";
 import { join } from "node:path";
 import { parseBlockHash, type BlockHash } from "../block/hash.js";
 import { isAbsent } from "./storeError.js";
@@ -28,7 +28,7 @@ export async function* listHashes(folder: string): AsyncGenerator<BlockHash, voi
 export async function* listBlocks(folder: string): AsyncGenerator<ListedBlock, void, undefined> {
   for await (const hash of listHashes(folder)) {
     try {
-      const stats = await stat(join(folder, hash));
+      const stats = await lstat(join(folder, hash));
       if (stats.isFile()) yield { hash, sizeBytes: stats.size, modifiedMs: stats.mtimeMs };
     } catch (error) {
       if (!isAbsent(error)) throw error;

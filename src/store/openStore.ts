@@ -4,7 +4,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { setMaxListeners } from "node:events";
-import { readFile, stat } from "node:fs/promises";
+import { lstat, readFile } from "node:fs/promises";
 import type { Clock } from "../core/clock.js";
 import { errorMessage } from "../core/errors.js";
 import { LIMITS } from "../core/limits.js";
@@ -69,11 +69,11 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   const { path, clock, log, readOnly = false } = options;
   const cacheQuotaBytes = options.cacheQuotaBytes ?? LIMITS.store.cacheQuotaBytes;
   const layout = storeLayout(path);
-  if (readOnly) return openReadOnlyStore({ layout, log });
+  if (readOnly) return openReadOnlyStore({ layout, clock, log });
 
   await prepareFolders(layout);
   const temp = await orStoreError("write in", layout.tmp, () => openTempFiles(layout.tmp, log));
-  const finder = createBlockFinder({ layout, log, readOnly });
+  const finder = createBlockFinder({ layout, clock, log, readOnly });
   const calls = createOpenCalls(path);
   const closing = new AbortController();
   // Every block that waits to be cached listens; whoever fetches them bounds their number.
@@ -172,7 +172,7 @@ async function readBootId(): Promise<string> {
 
 async function sizeOfCached(layout: StoreLayout, hash: BlockHash): Promise<number | undefined> {
   try {
-    return diskBytes((await stat(blockPath(layout, "cached", hash))).size);
+    return diskBytes((await lstat(blockPath(layout, "cached", hash))).size);
   } catch {
     return undefined;
   }

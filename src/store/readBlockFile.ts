@@ -1,7 +1,7 @@
 /** One block file, read whole and judged. Says what it found; what to do about it is for the caller. */
 import { constants } from "node:fs";
-import { open, type FileHandle } from "node:fs/promises";
-import { isPsyncError } from "../core/errors.js";
+import { lstat, open, type FileHandle } from "node:fs/promises";
+import { isPsyncError, systemErrorCode } from "../core/errors.js";
 import { LIMITS } from "../core/limits.js";
 import type { BlockHash } from "../block/hash.js";
 import { verifyBlock, type VerifiedBlock } from "../block/verify.js";
@@ -20,19 +20,48 @@ export type BlockReading =
  * Cost: open, stat, read, close on libuv's threads, one pass of SHA-256 on this one; memory of the block.
  */
 export async function readBlockFile(path: string, hash: BlockHash): Promise<BlockReading> {
-  let handle: FileHandle;
+  let opened: OpenedBlock;
   try {
-    // Without O_NONBLOCK, opening a FIFO would hold a thread until somebody writes to it.
-    handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    opened = await openBlockFile(path);
   } catch (error) {
-    return isAbsent(error) ? { kind: "absent" } : { kind: "unreadable", error };
+    return { kind: "unreadable", error };
   }
+  if (opened.kind === "absent") return opened;
+  if (opened.kind === "symlink") return { kind: "bad", inode: opened.inode, why: "is a symlink" };
   try {
-    return await judge(handle, hash);
+    return await judge(opened.handle, hash);
   } catch (error) {
     return { kind: "unreadable", error };
   } finally {
-    await handle.close();
+    await opened.handle.close();
+  }
+}
+
+export type OpenedBlock =
+  | { readonly kind: "absent" }
+  /** The link itself, by its own inode; where it leads to is nobody's business. */
+  | { readonly kind: "symlink"; readonly inode: bigint }
+  | { readonly kind: "open"; readonly handle: FileHandle };
+
+/**
+ * Opens what lies under a block's name, for reading.
+ *
+ * @throws the system error
+ */
+export async function openBlockFile(path: string): Promise<OpenedBlock> {
+  try {
+    // Without O_NONBLOCK, opening a FIFO would hold a thread until somebody writes to it.
+    const flags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW;
+    return { kind: "open", handle: await open(path, flags) };
+  } catch (error) {
+    if (isAbsent(error)) return { kind: "absent" };
+    if (systemErrorCode(error) !== "ELOOP") throw error;
+  }
+  try {
+    return { kind: "symlink", inode: (await lstat(path, { bigint: true })).ino };
+  } catch (error) {
+    if (isAbsent(error)) return { kind: "absent" };
+    throw error;
   }
 }
 
@@ -58,9 +87,21 @@ export async function readAll(handle: FileHandle, sizeBytes: number): Promise<Ui
   const bytes = Buffer.allocUnsafeSlow(sizeBytes);
   let done = 0;
   while (done < sizeBytes) {
-    const { bytesRead } = await handle.read(bytes, done, sizeBytes - done, done);
+    const bytesRead = await readSome(handle, bytes, done);
     if (bytesRead === 0) break;
     done += bytesRead;
   }
   return bytes.subarray(0, done);
+}
+
+/** libuv repeats every other call that a signal interrupts (native-notes/node.md). */
+async function readSome(handle: FileHandle, bytes: Buffer, position: number): Promise<number> {
+  for (;;) {
+    try {
+      const { bytesRead } = await handle.read(bytes, position, bytes.length - position, position);
+      return bytesRead;
+    } catch (error) {
+      if (systemErrorCode(error) !== "EINTR") throw error;
+    }
+  }
 }

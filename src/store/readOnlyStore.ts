@@ -1,6 +1,7 @@
 /** A store that is only looked at: on a read-only disk, or another user's. Changes nothing, opens no index. */
 import { PsyncError } from "../core/errors.js";
 import { LIMITS } from "../core/limits.js";
+import type { Clock } from "../core/clock.js";
 import type { Logger } from "../core/log.js";
 import { createBlockFinder } from "./findBlocks.js";
 import { placeFolder, type StoreLayout } from "./layout.js";
@@ -11,6 +12,7 @@ import { assertStore, isThere } from "./storeFolders.js";
 
 export interface ReadOnlyStoreOptions {
   readonly layout: StoreLayout;
+  readonly clock: Clock;
   readonly log: Logger;
 }
 
@@ -20,9 +22,9 @@ export interface ReadOnlyStoreOptions {
  * @throws ERR_PSYNC_STORE the path is not a store, or cannot be looked at
  */
 export async function openReadOnlyStore(options: ReadOnlyStoreOptions): Promise<Store> {
-  const { layout, log } = options;
-  if (await isThere(layout.path)) await assertStore(layout.path);
-  const finder = createBlockFinder({ layout, log, readOnly: true });
+  const { layout, clock, log } = options;
+  if (await isThere(layout.path)) await assertStore(layout);
+  const finder = createBlockFinder({ layout, clock, log, readOnly: true });
   const calls = createOpenCalls(layout.path);
   const sizes = new Map<string, number>();
   const refuse = (): Promise<never> =>

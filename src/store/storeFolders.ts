@@ -4,14 +4,15 @@ import { dirname, join } from "node:path";
 import { PsyncError, systemErrorCode } from "../core/errors.js";
 import { FOLDER_MODE, STORE_FOLDERS, STORE_NAMES, type StoreLayout } from "./layout.js";
 import { isAbsent, orStoreError, storeError } from "./storeError.js";
+import { findForeignPart, refuseLinkedFolders } from "./ownStore.js";
 import { syncFolder } from "../core/atomicFile.js";
 
 /**
  * Makes the folders that are missing; those that are there keep their modes, since blocks/ may be handed
  * to a web server of another user.
  *
- * @throws ERR_PSYNC_STORE the path is no folder, holds something else, cannot be written, or is spread over
- *   several file systems
+ * @throws ERR_PSYNC_STORE the path is no folder, holds something else, cannot be written, is somebody else's too, or
+ *   is spread over several file systems
  * Cost: a handful of calls, whatever the store holds.
  */
 export async function prepareFolders(layout: StoreLayout): Promise<void> {
@@ -21,7 +22,9 @@ export async function prepareFolders(layout: StoreLayout): Promise<void> {
     // mkdir says EEXIST where a file is in the way.
     throw systemErrorCode(causeOf(error)) === "EEXIST" ? notAFolder(layout.path) : error;
   });
-  await assertStore(layout.path);
+  await assertStore(layout);
+  const foreign = await findForeignPart(layout);
+  if (foreign) throw foreign;
   for (const name of STORE_FOLDERS) await makeFolder(join(layout.path, name));
   await assertOneFileSystem(layout);
   // A kept block is only as durable as the names of the folders above it.
@@ -41,12 +44,16 @@ const SHOWN_NAMES = 3;
 /**
  * Looks at a store without changing it.
  *
- * @throws ERR_PSYNC_STORE the path is no folder, or holds something else
+ * @throws ERR_PSYNC_STORE the path is no folder, holds something else, or has a symlink in the place of a folder
  */
-export async function assertStore(path: string): Promise<void> {
+export async function assertStore(layout: StoreLayout): Promise<void> {
+  const { path } = layout;
   const stats = await orStoreError("open the store", path, () => stat(path));
   if (!stats.isDirectory()) throw notAFolder(path);
-  if (await hasStoreName(path)) return;
+  if (await hasStoreName(path)) {
+    await refuseLinkedFolders(layout);
+    return;
+  }
   const names = await orStoreError("list", path, () => someNames(path));
   if (names.length === 0) return;
   throw new PsyncError("ERR_PSYNC_STORE", `${path} is not a store: it holds other files`, {

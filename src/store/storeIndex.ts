@@ -9,7 +9,13 @@ import { LIMITS } from "../core/limits.js";
 import type { Logger } from "../core/log.js";
 import type { BlockHash } from "../block/hash.js";
 import type { SizeMemory } from "../block/ports.js";
-import { allowedBytes, planRoom, type CachedBlock, type DiskState } from "./evictionPolicy.js";
+import {
+  allowedBytes,
+  planRoom,
+  type CachedBlock,
+  type DiskState,
+  type RoomPlan,
+} from "./evictionPolicy.js";
 import { IndexConnection } from "./indexConnection.js";
 import type { IndexFile } from "./indexFile.js";
 import type { StoreLayout } from "./layout.js";
@@ -127,25 +133,38 @@ export class StoreIndex implements SizeMemory {
    * Counts a block as cached before its file is written, so that the sum is never less than what lies there,
    * whichever process adds it up and whenever one of them dies.
    *
+   * @param spared blocks that are being written, and are not chosen to go
    * Cost: one write transaction, under 1 ms without contention, on this thread.
    */
-  async reserve(block: FoundFile, disk: DiskState): Promise<Reservation> {
+  async reserve(
+    block: FoundFile,
+    disk: DiskState,
+    spared: ReadonlySet<BlockHash>,
+  ): Promise<Reservation> {
     const written = await this.#writeWith("reserve room in", (file): Reservation => {
       if (file.touch(block.hash)) return { kind: "reserved" };
-      const cachedBytes = file.cachedBytes();
-      const plan = planRoom({
-        cachedBytes,
-        incomingBytes: block.sizeBytes,
-        allowedBytes: allowedBytes(disk, cachedBytes),
-        evictToFraction: LIMITS.store.evictToFraction,
-        leastRecentFirst: file.leastRecentFirst(),
-      });
+      const plan = planRoomIn(file, block.sizeBytes, disk, spared);
       if (plan.evict.length > 0) return { kind: "evict", blocks: plan.evict };
       if (!plan.fits) return { kind: "no room" };
       file.add(block.hash, block.sizeBytes);
       return { kind: "reserved" };
     });
     return written ?? { kind: "unknown" };
+  }
+
+  /**
+   * Which blocks would have to go, where nothing can be written: on a disk that is full to the last byte, removing
+   * some is what lets the index be written again.
+   */
+  async chooseVictims(
+    incomingBytes: number,
+    disk: DiskState,
+    spared: ReadonlySet<BlockHash>,
+  ): Promise<readonly CachedBlock[]> {
+    const plan = await this.#connection.run("read", (file) =>
+      planRoomIn(file, incomingBytes, disk, spared),
+    );
+    return plan?.evict ?? [];
   }
 
   /** Takes removed blocks out of the sum, except those that were used or cached again since. */
@@ -248,6 +267,23 @@ export class StoreIndex implements SizeMemory {
       });
     });
   }
+}
+
+function planRoomIn(
+  file: IndexFile,
+  incomingBytes: number,
+  disk: DiskState,
+  spared: ReadonlySet<BlockHash>,
+): RoomPlan {
+  const cachedBytes = file.cachedBytes();
+  return planRoom({
+    cachedBytes,
+    incomingBytes,
+    allowedBytes: allowedBytes(disk, cachedBytes),
+    evictToFraction: LIMITS.store.evictToFraction,
+    leastRecentFirst: file.leastRecentFirst(),
+    spared,
+  });
 }
 
 /** Cost: none but for the one that is dropped, since a collection yields its keys in order. */

@@ -7,7 +7,7 @@
  * pid namespace (pid_namespaces(7)): of a process in another container nothing can be seen from here.
  */
 import { randomUUID } from "node:crypto";
-import { open, readdir, readFile, readlink, rm, stat } from "node:fs/promises";
+import { lstat, open, readdir, readFile, readlink, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { errorMessage, systemErrorCode } from "../core/errors.js";
 import { LIMITS } from "../core/limits.js";
@@ -73,7 +73,7 @@ async function clearAbandoned({ folder, self, nowMs, log }: ClearOptions): Promi
       const abandoned =
         owner && known
           ? !(await isLive(owner))
-          : nowMs - (await stat(path)).mtimeMs > LIMITS.store.foreignTempFileMs;
+          : nowMs - (await lstat(path)).mtimeMs > LIMITS.store.foreignTempFileMs;
       if (!abandoned) continue;
       await rm(path);
       log.debug(`removed ${path}, which a process left that is gone`);

@@ -1,4 +1,5 @@
 /** Whole files, written and synced. Knows nothing of where they belong. */
+import { constants } from "node:fs";
 import { open, rename, rm } from "node:fs/promises";
 import { FILE_MODE } from "./layout.js";
 import { orStoreError } from "./storeError.js";
@@ -69,9 +70,9 @@ export async function putInPlace(tempPath: string, path: string): Promise<void> 
   }
 }
 
-/** Makes the data of a file that is there durable. */
+/** Makes the data of a file that is there durable. A symlink is not followed (ELOOP). */
 export async function syncFile(path: string): Promise<void> {
-  const handle = await open(path, "r");
+  const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
   try {
     await handle.datasync();
   } finally {

@@ -266,7 +266,7 @@ sys.exit(0 if m[:]==open("../original","rb").read() else 1)`;
     const bytes = seededBytes("full", 30 * MIB);
     await add("file", bytes);
     await mkdir(store);
-    await shell(`mount -t tmpfs -o size=8m tmpfs ${store}`, base);
+    await shell(`mount -t tmpfs -o size=8m,mode=700 tmpfs ${store}`, base);
     cleanUp(t, () => shell(`umount -l ${store}`, base));
     const { folder, process: mounted } = await mount([(await serve()).url]);
     assert.deepEqual(await readFile(join(folder, "file")), bytes);

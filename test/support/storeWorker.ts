@@ -1,6 +1,7 @@
 /** A process of its own over a store, told by its arguments what to do: `fill`, `keep`, `keep twice`, `sync` or `pin`. */
 import { systemClock } from "../../src/core/clock.js";
 import { errorMessage } from "../../src/core/errors.js";
+import { inParallel } from "../../src/core/inParallel.js";
 import { silentLogger } from "../../src/core/log.js";
 import { openStore } from "../../src/store/openStore.js";
 import { makeBlock } from "./storeFixtures.js";
@@ -20,10 +21,10 @@ async function main(): Promise<void> {
   switch (task) {
     case "fill":
       // Every block twice, and some of the other process's: they read and evict one another's.
-      for (const block of [...blocks, ...blocks]) {
+      await inParallel([...blocks, ...blocks], 4, async (block) => {
         await store.blocks.cache(block);
         await store.blocks.read(block.hash);
-      }
+      });
       break;
     case "keep":
       await store.blocks.keep(blocks);

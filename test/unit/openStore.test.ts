@@ -1,19 +1,16 @@
-/** What can be a store, what cannot, and what a full or read-only disk does. */
+/** What can be a store, what cannot, and what a read-only disk does. */
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
-import { chmod, chown, mkdir, mkdtemp, readdir, rmdir, stat, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { chmod, chown, mkdir, readdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, it, type TestContext } from "node:test";
-import { promisify } from "node:util";
+import { describe, it } from "node:test";
 import { systemClock } from "../../src/core/clock.js";
 import { ERROR_TABLE, isPsyncError, type PsyncError } from "../../src/core/errors.js";
 import { silentLogger } from "../../src/core/log.js";
 import { openStore } from "../../src/store/openStore.js";
+import { mountSmallDisk, noSmallDisk } from "../support/smallDisk.js";
 import { isRoot, makeBlock, openTestStore } from "../support/storeFixtures.js";
 import { tempFolder } from "../support/tempFolder.js";
 
-const run = promisify(execFile);
 const open = (path: string) => openStore({ path, clock: systemClock, log: silentLogger });
 
 async function storeErrorOf(work: Promise<unknown>): Promise<PsyncError> {
@@ -26,25 +23,6 @@ async function storeErrorOf(work: Promise<unknown>): Promise<PsyncError> {
     return error;
   }
   throw new Error("nothing was thrown");
-}
-
-/** A tmpfs of 8 MiB, or undefined where one cannot be mounted. */
-async function mountSmallDisk(t: TestContext): Promise<string | undefined> {
-  const path = await mkdtemp(join(tmpdir(), "psync-store-"));
-  let isMounted = false;
-  t.after(async () => {
-    // Lazy, since the store is closed by a later hook.
-    if (isMounted) await run("umount", ["--lazy", path]);
-    await rmdir(path);
-  });
-  if (!isRoot) return undefined;
-  try {
-    await run("mount", ["-t", "tmpfs", "-o", "size=8m,mode=700", "psync-test", path]);
-    isMounted = true;
-    return path;
-  } catch {
-    return undefined;
-  }
 }
 
 describe("openStore", () => {
@@ -141,53 +119,33 @@ describe("openStore", () => {
     }
   });
 
-  it("refuses a disk that is mounted read-only, and reads from it when told so", async (t) => {
-    const path = await mountSmallDisk(t);
-    if (path === undefined) {
-      t.skip("needs root, to mount a tmpfs");
-      return;
-    }
-    const store = await openTestStore(t, path);
-    await store.blocks.keep([makeBlock(1)]);
-    await store.close();
-    await run("mount", ["-o", "remount,ro", path]);
-    assert.match((await storeErrorOf(open(path))).message, /read-only \(EROFS\)/);
-    const reader = await openTestStore(t, path, { readOnly: true });
-    assert.ok(await reader.blocks.read(makeBlock(1).hash));
-  });
+  it(
+    "refuses a disk that is mounted read-only, and reads from it when told so",
+    { skip: noSmallDisk },
+    async (t) => {
+      const disk = await mountSmallDisk(t);
+      const path = disk.store;
+      const store = await openTestStore(t, path);
+      await store.blocks.keep([makeBlock(1)]);
+      await store.close();
+      await disk.remount("ro");
+      assert.match((await storeErrorOf(open(path))).message, /read-only \(EROFS\)/);
+      const reader = await openTestStore(t, path, { readOnly: true });
+      assert.ok(await reader.blocks.read(makeBlock(1).hash));
+    },
+  );
 
-  it("on a full disk keeps what was finished, and leaves no temp files", async (t) => {
-    const path = await mountSmallDisk(t);
-    if (path === undefined) {
-      t.skip("needs root, to mount a tmpfs");
-      return;
-    }
-    const store = await openTestStore(t, path);
-    const blocks = Array.from({ length: 10 }, (_, i) => makeBlock(i, 1_000_000));
-    await store.blocks.keep(blocks.slice(0, 3));
-    const error = await storeErrorOf(store.blocks.keep(blocks.slice(3)));
-    assert.match(error.message, /^cannot write .*tmp.*: no space is left on the disk \(ENOSPC\)$/);
-    assert.deepEqual(await readdir(join(path, "tmp")), []);
-    for (const block of blocks.slice(0, 3)) assert.ok(await store.blocks.read(block.hash));
-    const names = await readdir(join(path, "blocks"));
-    for (const name of names)
-      assert.equal((await stat(join(path, "blocks", name))).size, 1_000_000);
-
-    // The cache gives way before the disk is full, and is no error.
-    await store.blocks.cache(makeBlock(50, 1_000_000));
-    assert.deepEqual(await readdir(join(path, "cache")), []);
-  });
-
-  it("gives up cached blocks for the disk's free space before the quota is reached", async (t) => {
-    const path = await mountSmallDisk(t);
-    if (path === undefined) {
-      t.skip("needs root, to mount a tmpfs");
-      return;
-    }
-    const store = await openTestStore(t, path);
-    const blocks = Array.from({ length: 40 }, (_, i) => makeBlock(i, 262_144));
-    for (const block of blocks) await store.blocks.cache(block);
-    assert.ok(await store.blocks.read(makeBlock(39, 262_144).hash));
-    assert.equal(await store.blocks.find(makeBlock(0, 262_144).hash), undefined);
-  });
+  it(
+    "gives up cached blocks for the disk's free space before the quota is reached",
+    { skip: noSmallDisk },
+    async (t) => {
+      const disk = await mountSmallDisk(t);
+      const path = disk.store;
+      const store = await openTestStore(t, path);
+      const blocks = Array.from({ length: 40 }, (_, i) => makeBlock(i, 262_144));
+      for (const block of blocks) await store.blocks.cache(block);
+      assert.ok(await store.blocks.read(makeBlock(39, 262_144).hash));
+      assert.equal(await store.blocks.find(makeBlock(0, 262_144).hash), undefined);
+    },
+  );
 });

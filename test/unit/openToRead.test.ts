@@ -1,10 +1,11 @@
 /** Who only reads, or would like to cache, goes on with a store that cannot be written. */
 import assert from "node:assert/strict";
-import { chmod, chown, readdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { chmod, chown, lchown, readdir, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { describe, it } from "node:test";
 import { systemClock } from "../../src/core/clock.js";
 import { isPsyncError } from "../../src/core/errors.js";
+import { STORE_FOLDERS } from "../../src/store/layout.js";
 import { openToRead } from "../../src/store/openToRead.js";
 import { cleanUp } from "../support/cleanUp.js";
 import { createLineLog, isRoot, makeBlock, openTestStore } from "../support/storeFixtures.js";
@@ -21,6 +22,14 @@ async function asNobody<T>(work: () => Promise<T>): Promise<T> {
   } finally {
     process.seteuid?.(0);
   }
+}
+
+/** Gives a store to the user that `asNobody` becomes, and lets him reach it. */
+async function handOver(path: string): Promise<void> {
+  await chmod(dirname(path), 0o755);
+  if (!isRoot) return;
+  for (const each of ["", ...(await readdir(path, { recursive: true }))])
+    await lchown(join(path, each), NOBODY, NOBODY);
 }
 
 describe("STORE-4: a store opened to read", () => {
@@ -52,12 +61,11 @@ describe("STORE-4: a store opened to read", () => {
       const writer = await openTestStore(t, path);
       await writer.blocks.keep([makeBlock(1)]);
       await writer.close();
-      for (const each of [folder, path, join(path, "blocks")]) await chmod(each, 0o555);
-      for (const each of ["cache", "tmp", "quarantine", "log"])
-        await chmod(join(path, each), 0o555);
-      await chmod(join(path, "blocks", makeBlock(1).hash), 0o444);
+      await handOver(path);
+      for (const each of [path, ...STORE_FOLDERS.map((name) => join(path, name))])
+        await chmod(each, 0o555);
       cleanUp(t, async () => {
-        for (const each of [folder, path, join(path, "blocks")]) await chmod(each, 0o755);
+        await chmod(path, 0o755);
         for (const each of await readdir(path, { withFileTypes: true }))
           if (each.isDirectory()) await chmod(join(path, each.name), 0o755);
       });

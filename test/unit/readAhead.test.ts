@@ -284,6 +284,7 @@ describe("read-ahead of an open file", () => {
     const server = heldServer(all);
     const clock = createManualClock();
     const stored = createStoreThenFetch({
+      clock,
       store: createMemoryStore(),
       fetcher: server.source,
       log: silentLogger,

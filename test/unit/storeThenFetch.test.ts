@@ -1,6 +1,7 @@
 import { strict as assert } from "node:assert";
 import { describe, it } from "node:test";
 import type { BlockSource } from "../../src/block/ports.js";
+import { systemClock } from "../../src/core/clock.js";
 import { orAbort } from "../../src/core/abort.js";
 import { silentLogger } from "../../src/core/log.js";
 import { createAhead, WAITED_FOR } from "../../src/core/urgency.js";
@@ -19,6 +20,7 @@ function sourceOver(fetcher: BlockSource) {
   const source = createStoreThenFetch({
     store,
     fetcher,
+    clock: systemClock,
     log: silentLogger,
     blocksInFlight: 2,
     inFlightBytes: bytes,
@@ -76,6 +78,7 @@ describe("a block from the store, or else fetched", () => {
           return orAbort(new Promise(() => undefined), signal);
         },
       },
+      clock: systemClock,
       log: silentLogger,
       blocksInFlight: 4,
       inFlightBytes: 8 * MAX_BYTES,
@@ -126,6 +129,7 @@ describe("a block from the store, or else fetched", () => {
         },
       },
       fetcher: mapSource(new Map()).source,
+      clock: systemClock,
       log: silentLogger,
       blocksInFlight: 1,
       inFlightBytes: MAX_BYTES,

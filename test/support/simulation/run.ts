@@ -53,6 +53,7 @@ export async function runScenario(
   // Swapped at the end, to see how many places are free.
   let fetcher: BlockSource = world.watched(set);
   const stored = createStoreThenFetch({
+    clock,
     store: createMemoryStore(),
     fetcher: { fetch: (request) => fetcher.fetch(request) },
     log,
