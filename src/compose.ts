@@ -23,9 +23,15 @@ import { createPseudonym } from "./server/via.js";
 import { withMemoryCache } from "./source/memoryCache.js";
 import { withSingleFlight } from "./source/singleFlight.js";
 import { createStoreThenFetch, type StoreThenFetch } from "./source/storeThenFetch.js";
+import { fsck, type FsckOptions, type FsckParts, type FsckReport } from "./store/fsck.js";
+import { createFsckFile } from "./store/fsckFile.js";
+import { storeLayout } from "./store/layout.js";
 import { loadSqlite } from "./store/indexFile.js";
 import { openStore, type Store } from "./store/openStore.js";
 import { openToRead } from "./store/openToRead.js";
+import { hasStoreName } from "./store/storeFolders.js";
+
+export type { FsckReport, Problem } from "./store/fsck.js";
 
 export interface StoreParts {
   readonly storePath: string;
@@ -38,14 +44,18 @@ export interface StoreParts {
  * Opens the local store.
  *
  * @param access `write` must write; `cache` and `read` go on with a store that cannot be written, and `read`
- *   makes none where there is none
+ *   makes none where there is none; `look` changes nothing
  * @throws ERR_PSYNC_STORE it is not to be used
  */
-export function openLocalStore(
+export async function openLocalStore(
   { storePath, cacheQuotaBytes, log }: StoreParts,
-  access: "write" | "cache" | "read",
+  access: "write" | "cache" | "read" | "look",
 ): Promise<Store> {
   const options = { path: storePath, clock: systemClock, log, cacheQuotaBytes };
+  if (access === "look") {
+    if (!(await hasStoreName(storePath))) log.info(`there is no store at ${storePath}`);
+    return openStore({ ...options, readOnly: true });
+  }
   return access === "write" ? openStore(options) : openToRead({ ...options, wish: access });
 }
 
@@ -106,6 +116,18 @@ function withFewAtOnce(set: ServerSet, bytesPerSecond: number): ServerSet {
 /** How messages and records name a server: its address without credentials. @throws ERR_PSYNC_USAGE */
 export function serverName(address: string): string {
   return parseServer(address).url.display;
+}
+
+/**
+ * Checks a store's blocks, and repairs them where it is asked to; see `fsck`. Where a run was interrupted stands in the store.
+ */
+export function checkLocalStore(
+  parts: Pick<FsckParts, "store" | "source" | "log">,
+  options: FsckOptions,
+): Promise<FsckReport> {
+  const { path } = parts.store;
+  const progressFile = createFsckFile(storeLayout(path).fsck, { nowUnixMs: Date.now });
+  return fsck({ ...parts, clock: systemClock, progressFile }, options);
 }
 
 export interface ReadPath {

@@ -183,6 +183,24 @@ export const LIMITS = {
     /** A temp file whose owner cannot be looked up (another container or machine) is left this long. */
     foreignTempFileMs: 24 * 60 * 60_000,
   },
+  check: {
+    /** Blocks that `fsck` reads and checks at once, unless said otherwise, and at most. */
+    jobs: 2,
+    maxJobs: 64,
+    /** Names that are held in order at once, some 100 bytes each; a larger store is listed once for each such part. */
+    sliceCount: 65_536,
+    /** How often a check that runs notes how far it is: so much work is lost to a kill. */
+    saveMs: 5_000,
+    /** A check that was interrupted goes on where it was for so long; after that, what was checked may have changed. */
+    resumeMs: 24 * 60 * 60_000,
+    /** Failures in a row, each after a wait, after which servers are not asked any more. */
+    giveUpFailures: 8,
+    slowFailureMs: 1_000,
+    /** Bad blocks and strange names that are told apart; what is more is only counted. */
+    maxNamed: 100_000,
+    /** Places in lists that are told of one block: a block of zeros may stand in very many. */
+    placesOfBlock: 16,
+  },
   mount: {
     /** How long the kernel may believe attributes and names: a changed list shows within this. */
     attributesValidMs: 1_000,
