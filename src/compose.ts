@@ -22,9 +22,12 @@ import type { PullThrough } from "./server/blockServer.js";
 import { createPseudonym } from "./server/via.js";
 import { withMemoryCache } from "./source/memoryCache.js";
 import { withSingleFlight } from "./source/singleFlight.js";
+import { watchReaders } from "./source/watchReaders.js";
 import { createStoreThenFetch, type StoreThenFetch } from "./source/storeThenFetch.js";
 import { fsck, type FsckOptions, type FsckParts, type FsckReport } from "./store/fsck.js";
 import { createFsckFile } from "./store/fsckFile.js";
+import { startScrub, type Scrub, type ScrubParts } from "./store/scrub.js";
+import type { Readers } from "./store/scrubPlan.js";
 import { storeLayout } from "./store/layout.js";
 import { loadSqlite } from "./store/indexFile.js";
 import { openStore, type Store } from "./store/openStore.js";
@@ -130,9 +133,18 @@ export function checkLocalStore(
   return fsck({ ...parts, clock: systemClock, progressFile }, options);
 }
 
+/** Checks a store's blocks for as long as it is open, while nobody reads through the path; see `startScrub`. */
+export function scrubLocalStore(
+  parts: Pick<ScrubParts, "store" | "source" | "readers" | "log">,
+): Scrub {
+  return startScrub({ ...parts, clock: systemClock, nowUnixMs: Date.now });
+}
+
 export interface ReadPath {
   readonly source: BlockSource;
   readonly sizes: SizeMemory;
+  /** Whether anybody waits for the source. */
+  readonly readers: Readers;
   /** Ends what is under way, and waits for what is being written to the store. */
   close(): Promise<void>;
 }
@@ -160,10 +172,12 @@ export function createReadPath(parts: {
   });
   const failureMemoryMs = LIMITS.read.failedBlockMemoryMs;
   const shared = withSingleFlight(stored, { clock: systemClock, failureMemoryMs });
-  const source = withMemoryCache(shared, { maxBytes: LIMITS.memory.cachedBlocksBytes });
+  const cached = withMemoryCache(shared, { maxBytes: LIMITS.memory.cachedBlocksBytes });
+  const source = watchReaders(cached, systemClock);
   return {
     source,
     sizes,
+    readers: source,
     close: () => closeSource(servers, stored),
   };
 }

@@ -46,7 +46,11 @@ export interface Upkeep {
   /** Of a store that is open for reading only, nothing can be set aside. */
   readonly isReadOnly: boolean;
   /** The names of a place in order, in slices; see `blocksInOrder`. */
-  inOrder(place: BlockPlace, after: string): AsyncIterable<readonly BlockHash[]>;
+  inOrder(
+    place: BlockPlace,
+    after: string,
+    sliceCount?: number,
+  ): AsyncIterable<readonly BlockHash[]>;
   survey(place: BlockPlace): Promise<Survey>;
   /** Reads a block's file in one place, whole. The SHA-256 is computed off this thread. */
   judge(place: BlockPlace, hash: BlockHash): Promise<Judgement>;
@@ -80,8 +84,8 @@ export function createUpkeep(parts: UpkeepParts): Upkeep {
   const { layout, finder, isReadOnly } = parts;
   return {
     isReadOnly,
-    inOrder: (place, after) =>
-      blocksInOrder(placeFolder(layout, place), { after, sliceCount: LIMITS.check.sliceCount }),
+    inOrder: (place, after, sliceCount = LIMITS.check.sliceCount) =>
+      blocksInOrder(placeFolder(layout, place), { after, sliceCount }),
     survey: (place) => {
       const folder = placeFolder(layout, place);
       return orStoreError("list", folder, () => survey(folder));
