@@ -21,10 +21,19 @@ import type { PullThrough } from "./server/blockServer.js";
 import { createPseudonym } from "./server/via.js";
 import { withMemoryCache } from "./source/memoryCache.js";
 import { withSingleFlight } from "./source/singleFlight.js";
+import { watchReaders } from "./source/watchReaders.js";
 import { createStoreThenFetch, type StoreThenFetch } from "./source/storeThenFetch.js";
+import { fsck, type FsckOptions, type FsckParts, type FsckReport } from "./store/fsck.js";
+import { createFsckFile } from "./store/fsckFile.js";
+import { startScrub, type Scrub, type ScrubParts } from "./store/scrub.js";
+import type { Readers } from "./store/scrubPlan.js";
+import { storeLayout } from "./store/layout.js";
 import { loadSqlite } from "./store/indexFile.js";
 import { openStore, type Store } from "./store/openStore.js";
 import { openToRead } from "./store/openToRead.js";
+import { hasStoreName } from "./store/storeFolders.js";
+
+export type { FsckReport, Problem } from "./store/fsck.js";
 
 export interface StoreParts {
   readonly storePath: string;
@@ -37,14 +46,18 @@ export interface StoreParts {
  * Opens the local store.
  *
  * @param access `write` must write; `cache` and `read` go on with a store that cannot be written, and `read`
- *   makes none where there is none
+ *   makes none where there is none; `look` changes nothing
  * @throws ERR_PSYNC_STORE it is not to be used
  */
-export function openLocalStore(
+export async function openLocalStore(
   { storePath, cacheQuotaBytes, log }: StoreParts,
-  access: "write" | "cache" | "read",
+  access: "write" | "cache" | "read" | "look",
 ): Promise<Store> {
   const options = { path: storePath, clock: systemClock, log, cacheQuotaBytes };
+  if (access === "look") {
+    if (!(await hasStoreName(storePath))) log.info(`there is no store at ${storePath}`);
+    return openStore({ ...options, readOnly: true });
+  }
   return access === "write" ? openStore(options) : openToRead({ ...options, wish: access });
 }
 
@@ -93,9 +106,30 @@ export function serverName(address: string): string {
   return parseServer(address).url.display;
 }
 
+/**
+ * Checks a store's blocks, and repairs them where it is asked to; see `fsck`. Where a run was interrupted stands in the store.
+ */
+export function checkLocalStore(
+  parts: Pick<FsckParts, "store" | "source" | "log">,
+  options: FsckOptions,
+): Promise<FsckReport> {
+  const { path } = parts.store;
+  const progressFile = createFsckFile(storeLayout(path).fsck, { nowUnixMs: Date.now });
+  return fsck({ ...parts, clock: systemClock, progressFile }, options);
+}
+
+/** Checks a store's blocks for as long as it is open, while nobody reads through the path; see `startScrub`. */
+export function scrubLocalStore(
+  parts: Pick<ScrubParts, "store" | "source" | "readers" | "log">,
+): Scrub {
+  return startScrub({ ...parts, clock: systemClock, nowUnixMs: Date.now });
+}
+
 export interface ReadPath {
   readonly source: BlockSource;
   readonly sizes: SizeMemory;
+  /** Whether anybody waits for the source. */
+  readonly readers: Readers;
   /** Ends what is under way, and waits for what is being written to the store. */
   close(): Promise<void>;
 }
@@ -124,10 +158,12 @@ export function createReadPath(parts: {
   });
   const failureMemoryMs = LIMITS.read.failedBlockMemoryMs;
   const shared = withSingleFlight(stored, { clock: systemClock, failureMemoryMs });
-  const source = withMemoryCache(shared, { maxBytes: LIMITS.memory.cachedBlocksBytes });
+  const cached = withMemoryCache(shared, { maxBytes: LIMITS.memory.cachedBlocksBytes });
+  const source = watchReaders(cached, systemClock);
   return {
     source,
     sizes,
+    readers: source,
     close: () => closeSource(servers, stored),
   };
 }

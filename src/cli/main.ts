@@ -5,6 +5,7 @@ import { PsyncError } from "../core/errors.js";
 import { catCommand } from "./catCommand.js";
 import { doctorCommand } from "./doctorCommand.js";
 import { exportCommand } from "./exportCommand.js";
+import { fsckCommand } from "./fsckCommand.js";
 import { getCommand } from "./getCommand.js";
 import { glueCommand } from "./glueCommand.js";
 import { infoCommand } from "./infoCommand.js";
@@ -40,6 +41,7 @@ export async function main(args: readonly string[]): Promise<number> {
     .command(catCommand)
     .command(infoCommand)
     .command(serversCommand)
+    .command(fsckCommand)
     .command(doctorCommand)
     .demandCommand(1, 1, "name a command", "name one command")
     .strict()

@@ -86,6 +86,7 @@ async function mountUntilStopped(
     createReadPath,
     createServers,
     openLocalStore,
+    scrubLocalStore,
   } = await import("../compose.js");
   const { startMountSession } = await import("../mount/mountSession.js");
   const listsPath = await realListsPath(args.lists);
@@ -93,6 +94,9 @@ async function mountUntilStopped(
   const records = store.servers;
   const servers = createServers({ servers: asked, log, limitBytesPerSecond, records });
   const readPath = createReadPath({ store: store.blocks, sizes: store.sizes, servers, log });
+  const source = asked.length > 0 ? servers : undefined;
+  const { readers } = readPath;
+  const scrub = scrubLocalStore({ store, source, readers, log });
   try {
     const fileSystem = await createListsFileSystem({ listsPath, readPath, log });
     const driver = createMountDriver(log);
@@ -113,7 +117,7 @@ async function mountUntilStopped(
     log.info(`${session.mountpoint} is unmounted`);
   } finally {
     await closeInTime(async () => {
-      await readPath.close();
+      await Promise.all([scrub.close(), readPath.close()]);
       await store.close();
     }, log);
   }

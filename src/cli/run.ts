@@ -102,6 +102,7 @@ const REPEATABLE: ReadonlySet<string> = new Set([
   "source",
   "list",
   "forget",
+  "lists",
 ]);
 
 function refuseTwice(args: GlobalArguments): void {

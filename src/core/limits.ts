@@ -183,6 +183,47 @@ export const LIMITS = {
     /** A temp file whose owner cannot be looked up (another container or machine) is left this long. */
     foreignTempFileMs: 24 * 60 * 60_000,
   },
+  check: {
+    /** Blocks that `fsck` reads and checks at once, unless said otherwise, and at most. */
+    jobs: 2,
+    maxJobs: 64,
+    /** Names that are held in order at once, some 100 bytes each; a larger store is listed once for each such part. */
+    sliceCount: 65_536,
+    /** How often a check that runs notes how far it is: so much work is lost to a kill. */
+    saveMs: 5_000,
+    /** A check that was interrupted goes on where it was for so long; after that, what was checked may have changed. */
+    resumeMs: 24 * 60 * 60_000,
+    /** Failures in a row, each after a wait, after which servers are not asked any more. */
+    giveUpFailures: 8,
+    slowFailureMs: 1_000,
+    /** Bad blocks and strange names that are told apart; what is more is only counted. */
+    maxNamed: 100_000,
+    /** Places in lists that are told of one block: a block of zeros may stand in very many. */
+    placesOfBlock: 16,
+  },
+  scrub: {
+    /** A mount reads its store this fast to check it, while nobody waits for a read: a tenth of what a hard disk can. */
+    bytesPerSecond: 8 * MIB,
+    /** In so long every block is checked: a store of more than 20 TiB is read faster, up to a rate that disks do not feel. */
+    passMs: 30 * 24 * 60 * 60_000,
+    maxBytesPerSecond: 64 * MIB,
+    /** From the begin of a pass to the begin of the next one: a small store is not read again and again. */
+    passEveryMs: 14 * 24 * 60 * 60_000,
+    /** A smaller block counts as this: finding a file costs, too. */
+    leastBlockBytes: 64 * KIB,
+    /** After the last read that somebody waited for. */
+    quietMs: 1_000,
+    /** A mount that has just begun has better things to do. */
+    startAfterMs: 60_000,
+    /** The place is noted so often, and lost at a kill at most so much. */
+    saveMs: 30_000,
+    /** One process of those that share a store checks; when it was killed, another one goes on after this. */
+    leaseMs: 5 * 60_000,
+    /** How often it is looked whether a pass is due, and lost blocks can be had again. */
+    lookAgainMs: 60 * 60_000,
+    /** Names held in order at once: about an hour's work. */
+    sliceCount: 16_384,
+  },
   mount: {
     /** How long the kernel may believe attributes and names: a changed list shows within this. */
     attributesValidMs: 1_000,

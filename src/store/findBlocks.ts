@@ -14,7 +14,7 @@ import { createTrouble } from "../core/trouble.js";
 import type { BlockHash } from "../block/hash.js";
 import type { BlockPlace, StoredBlock } from "../block/ports.js";
 import type { VerifiedBlock } from "../block/verify.js";
-import { blockPath, placeFolder, quarantinePath, type StoreLayout } from "./layout.js";
+import { blockPath, lostPath, placeFolder, quarantinePath, type StoreLayout } from "./layout.js";
 import { readBlockFile } from "./readBlockFile.js";
 import { isAbsent, storeError } from "./storeError.js";
 
@@ -34,6 +34,12 @@ export interface BlockFinder {
    * never away. What has no second name, such as a folder, is moved.
    */
   linkAside(hash: BlockHash, bad: BadFile): Promise<void>;
+  /**
+   * Moves a bad file to quarantine/, unless another process has replaced it since.
+   *
+   * @returns `gone`: it is not there any more; `left`: it could not be moved, and the log says why
+   */
+  setAside(place: BlockPlace, hash: BlockHash, bad: BadFile): Promise<"moved" | "gone" | "left">;
 }
 
 export interface BadFile {
@@ -101,26 +107,28 @@ export function createBlockFinder(options: BlockFinderOptions): BlockFinder {
     return undefined;
   };
 
-  const setAside = async (place: BlockPlace, hash: BlockHash, bad: BadFile): Promise<void> => {
+  const setAside: BlockFinder["setAside"] = async (place, hash, bad) => {
     const path = blockPath(layout, place, hash);
     if (readOnly) {
       log.warn(`bad block left at ${path}, the store is open for reading only: ${bad.why}`);
-      return;
+      return "left";
     }
-    const aside = quarantinePath(layout, hash);
+    const aside = place === "kept" ? lostPath(layout, hash) : quarantinePath(layout, hash);
     try {
-      if ((await inodeOf(path)) !== bad.inode) return;
+      if ((await inodeOf(path)) !== bad.inode) return "gone";
       await rename(path, aside);
       if ((await inodeOf(aside)) !== bad.inode) {
         // Another process had put a good one there since. Two processes that keep it write the same bytes.
         await rename(aside, path);
         await syncFolder(placeFolder(layout, place));
-        return;
+        return "gone";
       }
       log.warn(`bad block set aside from ${path} to ${aside}: ${bad.why}`);
+      return "moved";
     } catch (error) {
-      if (isAbsent(error)) return;
+      if (isAbsent(error)) return "gone";
       log.warn(`bad block at ${path} cannot be set aside (${errorMessage(error)}): ${bad.why}`);
+      return "left";
     }
   };
 
@@ -140,9 +148,10 @@ export function createBlockFinder(options: BlockFinderOptions): BlockFinder {
     }
   };
 
-  return { find, read, linkAside };
+  return { find, read, linkAside, setAside };
 }
 
 async function inodeOf(path: string): Promise<bigint> {
+  // Of a symlink itself: where it leads to may lie in no store.
   return (await lstat(path, { bigint: true })).ino;
 }

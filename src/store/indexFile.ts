@@ -10,14 +10,15 @@ import type { ServerRecord } from "../block/ports.js";
 import type { CachedBlock } from "./evictionPolicy.js";
 
 /** Stands in `user_version`. An index of any other version is set aside and made anew. */
-const SCHEMA_VERSION = 2;
+const SCHEMA_VERSION = 3;
 
 /**
  * `cached.use` is a counter, not a time: clocks of a machine jump, and a counter orders as well. Blocks
  * found by a scan count below zero: older than anything used since. The sum is kept by triggers, since
  * adding up half a million rows for each new block would take longer than writing it. `sum` is there because
  * SQLite has no checksums of its own: a flipped bit would be a wrong size of a file. `server.record` is JSON:
- * it is read and written whole, and nobody asks for a part of it.
+ * it is read and written whole, and nobody asks for a part of it. `note` has what a piece of psync wants to find
+ * again, a text under its name; whoever reads one checks it.
  */
 const SCHEMA = `
   CREATE TABLE cached (
@@ -37,6 +38,7 @@ const SCHEMA = `
     record TEXT NOT NULL,
     sum TEXT NOT NULL
   ) STRICT, WITHOUT ROWID;
+  CREATE TABLE note (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
   CREATE TABLE total (cached_bytes INTEGER NOT NULL, scanned_boot TEXT NOT NULL) STRICT;
   INSERT INTO total VALUES (0, '');
   CREATE TRIGGER cached_added AFTER INSERT ON cached BEGIN
@@ -78,6 +80,14 @@ export interface IndexFile {
   /** Removes a row unless the block was used since. */
   removeUnused(block: CachedBlock): void;
   leastRecentFirst(): Iterable<CachedBlock>;
+  /** Rows in the order of their hashes, from the first one after the given text. */
+  cachedAfter(text: string, maxCount: number): readonly CachedBlock[];
+  /** Gives a row another size, unless the block was used since. */
+  resizeUnused(block: CachedBlock, sizeBytes: number): void;
+  /** Adds up the sum anew. @returns whether it was another one. Cost: a look at each row. */
+  recount(): boolean;
+  note(name: string): string | undefined;
+  setNote(name: string, value: string): void;
   /** The size as it was written, or undefined where a bit of its row is not as it was written. */
   listSize(digest: string): number | undefined;
   setListSize(digest: string, sizeBytes: number): void;
@@ -164,6 +174,20 @@ function prepareStatements(db: Database.Database): IndexFile {
   const oldest = db.prepare<[], { hash: BlockHash; sizeBytes: number; use: number }>(
     "SELECT hash, size_bytes AS sizeBytes, use FROM cached ORDER BY use",
   );
+  const cachedAfter = db.prepare<[string, number], CachedBlock>(
+    "SELECT hash, size_bytes AS sizeBytes, use FROM cached WHERE hash > ? ORDER BY hash LIMIT ?",
+  );
+  const addAt = db.prepare<[string, number, number]>(
+    "INSERT INTO cached (hash, size_bytes, use) VALUES (?, ?, ?)",
+  );
+  const recount = db.prepare(
+    `UPDATE total SET cached_bytes = (SELECT coalesce(sum(size_bytes), 0) FROM cached)
+     WHERE cached_bytes <> (SELECT coalesce(sum(size_bytes), 0) FROM cached)`,
+  );
+  const note = db.prepare<[string], { value: string }>("SELECT value FROM note WHERE name = ?");
+  const setNote = db.prepare<[string, string]>(
+    "INSERT OR REPLACE INTO note (name, value) VALUES (?, ?)",
+  );
   const listSize = db.prepare<[string], { size_bytes: number; sum: string }>(
     "SELECT size_bytes, sum FROM list_size WHERE digest = ?",
   );
@@ -201,6 +225,14 @@ function prepareStatements(db: Database.Database): IndexFile {
     *leastRecentFirst() {
       yield* oldest.iterate();
     },
+    cachedAfter: (text, maxCount) => cachedAfter.all(text, maxCount),
+    resizeUnused: ({ hash, use }, sizeBytes) => {
+      // Not an update: the triggers that keep the sum hear of rows that come and go.
+      if (removeUnused.run(hash, use).changes > 0) addAt.run(hash, sizeBytes, use);
+    },
+    recount: () => recount.run().changes > 0,
+    note: (name) => note.get(name)?.value,
+    setNote: (name, value) => void setNote.run(name, value),
     listSize: (digest) => {
       const row = listSize.get(digest);
       return row && row.sum === rowSum(digest, row.size_bytes) ? row.size_bytes : undefined;

@@ -7,7 +7,9 @@
  *                       original psync reads and writes the same files
  *   cache/<hash>        blocks that may be evicted; beside blocks/ so that pinning is one rename
  *   tmp/<owner>.<id>    files being written; a name here says which process writes it (tempFiles.ts)
- *   quarantine/<name>   bad blocks `<hash>.<id>` and bad indexes `index.db.<id>`, for people to look at
+ *   quarantine/<name>   bad blocks `<hash>.<id>` and bad indexes `index.db.<id>`, for people to look at;
+ *                       `<hash>.kept.<id>` says that the block was kept, and has to be had again
+ *   fsck.json           where a check was interrupted (fsckState.ts); may be deleted at any time
  *   index.db            SQLite; may be deleted at any time
  *   config.json         what a person edits; not read here
  *   log/                a daemon's log
@@ -17,7 +19,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
-import type { BlockHash } from "../block/hash.js";
+import { parseBlockHash, type BlockHash } from "../block/hash.js";
 import type { BlockPlace } from "../block/ports.js";
 
 export interface StoreLayout {
@@ -28,6 +30,7 @@ export interface StoreLayout {
   readonly quarantine: string;
   readonly log: string;
   readonly index: string;
+  readonly fsck: string;
 }
 
 /** The folders a store has, in the order they are made. */
@@ -49,6 +52,7 @@ export function storeLayout(path: string): StoreLayout {
     quarantine: join(path, "quarantine"),
     log: join(path, "log"),
     index: join(path, "index.db"),
+    fsck: join(path, "fsck.json"),
   };
 }
 
@@ -66,3 +70,16 @@ export function blockPath(layout: StoreLayout, place: BlockPlace, hash: BlockHas
 export function quarantinePath(layout: StoreLayout, name: string): string {
   return join(layout.quarantine, `${name}.${randomBytes(6).toString("hex")}`);
 }
+
+/** The same, of a kept block: `lostHash` tells it, so that it can be kept again once somebody has it. */
+export function lostPath(layout: StoreLayout, hash: BlockHash): string {
+  return quarantinePath(layout, `${hash}.${LOST_MARK}`);
+}
+
+/** The kept block that a name in quarantine/ stands for, if it does. */
+export function lostHash(name: string): BlockHash | undefined {
+  const [hash = "", mark] = name.split(".");
+  return mark === LOST_MARK ? parseBlockHash(hash) : undefined;
+}
+
+const LOST_MARK = "kept";

@@ -25,6 +25,7 @@ import { orStoreError } from "./storeError.js";
 import { prepareFolders } from "./storeFolders.js";
 import { StoreIndex } from "./storeIndex.js";
 import { openTempFiles } from "./tempFiles.js";
+import { createUpkeep, type Upkeep } from "./upkeep.js";
 
 export interface StoreOptions {
   /** Made where it does not exist, mode 0700. */
@@ -53,6 +54,7 @@ export interface Store {
   readonly blocks: BlockStore;
   readonly sizes: SizeMemory;
   readonly servers: StoredServers;
+  readonly upkeep: Upkeep;
   /** The names in a place, in no order; nothing is said of the bytes. */
   list(place: BlockPlace): AsyncIterable<BlockHash>;
   /** Waits for what runs, writes what waits, and closes the index. The same as `blocks.close`. */
@@ -108,6 +110,20 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     signal: closing.signal,
   });
 
+  const upkeep = createUpkeep({
+    layout,
+    finder,
+    isReadOnly: false,
+    leftTempFiles: temp.clearedCount,
+    rebuildIndex: (signal) =>
+      calls.run(async () => {
+        const corrected = await index.correctRows(signal);
+        if (corrected) await scanCache({ layout, index, signal });
+        return corrected;
+      }),
+    changeNote: (name, change) => calls.run(() => index.changeNote(name, change)),
+  });
+
   const read = async (hash: BlockHash): Promise<VerifiedBlock | undefined> => {
     const found = await finder.read(hash);
     if (found?.place === "cached") index.noteUse(hash);
@@ -142,6 +158,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
       },
       forget: (addresses) => calls.run(() => index.forgetServers(addresses)),
     },
+    upkeep,
     list: (place) => listHashes(placeFolder(layout, place)),
     close,
   };

@@ -4,7 +4,7 @@ import { lstat, open, type FileHandle } from "node:fs/promises";
 import { isPsyncError, systemErrorCode } from "../core/errors.js";
 import { LIMITS } from "../core/limits.js";
 import type { BlockHash } from "../block/hash.js";
-import { verifyBlock, type VerifiedBlock } from "../block/verify.js";
+import { verifyBlock, type verifyBlockAside, type VerifiedBlock } from "../block/verify.js";
 import { isAbsent } from "./storeError.js";
 
 export type BlockReading =
@@ -14,12 +14,19 @@ export type BlockReading =
   | { readonly kind: "unreadable"; readonly error: unknown }
   | { readonly kind: "good"; readonly block: VerifiedBlock; readonly inode: bigint };
 
+type Verify = typeof verifyBlock | typeof verifyBlockAside;
+
 /**
  * Reads a file and verifies that it is the block.
  *
+ * @param verify on this thread, unless it is `verifyBlockAside`
  * Cost: open, stat, read, close on libuv's threads, one pass of SHA-256 on this one; memory of the block.
  */
-export async function readBlockFile(path: string, hash: BlockHash): Promise<BlockReading> {
+export async function readBlockFile(
+  path: string,
+  hash: BlockHash,
+  verify: Verify = verifyBlock,
+): Promise<BlockReading> {
   let opened: OpenedBlock;
   try {
     opened = await openBlockFile(path);
@@ -29,7 +36,7 @@ export async function readBlockFile(path: string, hash: BlockHash): Promise<Bloc
   if (opened.kind === "absent") return opened;
   if (opened.kind === "symlink") return { kind: "bad", inode: opened.inode, why: "is a symlink" };
   try {
-    return await judge(opened.handle, hash);
+    return await judge(opened.handle, hash, verify);
   } catch (error) {
     return { kind: "unreadable", error };
   } finally {
@@ -65,7 +72,7 @@ export async function openBlockFile(path: string): Promise<OpenedBlock> {
   }
 }
 
-async function judge(handle: FileHandle, hash: BlockHash): Promise<BlockReading> {
+async function judge(handle: FileHandle, hash: BlockHash, verify: Verify): Promise<BlockReading> {
   const stats = await handle.stat({ bigint: true });
   const inode = stats.ino;
   if (!stats.isFile()) return { kind: "bad", inode, why: "is not a regular file" };
@@ -74,7 +81,7 @@ async function judge(handle: FileHandle, hash: BlockHash): Promise<BlockReading>
   }
   const bytes = await readAll(handle, Number(stats.size));
   try {
-    return { kind: "good", inode, block: verifyBlock(hash, bytes) };
+    return { kind: "good", inode, block: await verify(hash, bytes) };
   } catch (error) {
     if (!isPsyncError(error, "ERR_PSYNC_HASH_MISMATCH")) throw error;
     return { kind: "bad", inode, why: error.message };

@@ -8,6 +8,7 @@ import { placeFolder, type StoreLayout } from "./layout.js";
 import { listHashes } from "./listBlocks.js";
 import { createOpenCalls } from "./openCalls.js";
 import type { Store } from "./openStore.js";
+import { createUpkeep } from "./upkeep.js";
 import { assertStore, isThere } from "./storeFolders.js";
 
 export interface ReadOnlyStoreOptions {
@@ -56,6 +57,13 @@ export async function openReadOnlyStore(options: ReadOnlyStoreOptions): Promise<
     },
     // SQLite cannot read an index in a folder that it cannot write (native-notes/better-sqlite3.md, "WAL").
     servers: { load: () => new Map(), save: () => undefined, forget: refuse },
+    upkeep: createUpkeep({
+      layout,
+      finder,
+      isReadOnly: true,
+      rebuildIndex: refuse,
+      changeNote: refuse,
+    }),
     list: (place) => listHashes(placeFolder(layout, place)),
     close,
   };

@@ -93,6 +93,9 @@ export function createReopeningStore(options: ReopeningOptions): Store {
       },
       forget: (addresses) => current.servers.forget(addresses),
     },
+    get upkeep() {
+      return current.upkeep;
+    },
     list: (place) => current.list(place),
     close,
   };

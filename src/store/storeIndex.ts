@@ -36,6 +36,15 @@ export type Reservation =
   /** The index does not answer: nothing is known of what is cached. */
   | { readonly kind: "unknown" };
 
+/** What was wrong in the rows of cached blocks. */
+export interface CorrectedRows {
+  /** Rows without a file. */
+  readonly removedCount: number;
+  /** Rows with another size than their file. */
+  readonly resizedCount: number;
+  readonly sumWasWrong: boolean;
+}
+
 export interface StoreIndexOptions {
   readonly layout: StoreLayout;
   readonly clock: Clock;
@@ -189,6 +198,67 @@ export class StoreIndex implements SizeMemory {
         });
       });
     });
+  }
+
+  /**
+   * Makes rows of cached blocks what the files are: those without a file go, unless they were used meanwhile; sizes
+   * and their sum are set right. Blocks without a row are for `scanCache`.
+   *
+   * @returns undefined: the index does not answer, and the log says why
+   * Cost: a stat a row; short transactions.
+   */
+  async correctRows(signal: AbortSignal): Promise<CorrectedRows | undefined> {
+    let removedCount = 0;
+    let resizedCount = 0;
+    await this.flush();
+    for (let after = ""; ;) {
+      const rows = await this.#connection.run("read", (file) =>
+        file.cachedAfter(after, LIMITS.store.scanBatchCount),
+      );
+      if (rows === undefined) return undefined;
+      const wrong: { readonly row: CachedBlock; readonly sizeBytes: number | undefined }[] = [];
+      for (const row of rows) {
+        signal.throwIfAborted();
+        after = row.hash;
+        const sizeBytes = await this.#options.sizeOfCached(row.hash);
+        if (sizeBytes !== row.sizeBytes) wrong.push({ row, sizeBytes });
+        if (sizeBytes === undefined) removedCount += 1;
+        else if (sizeBytes !== row.sizeBytes) resizedCount += 1;
+      }
+      await this.#connection.run("correct", (file) => {
+        file.exclusively(() => {
+          for (const { row, sizeBytes } of wrong) {
+            if (sizeBytes === undefined) file.removeUnused(row);
+            else file.resizeUnused(row, sizeBytes);
+          }
+        });
+      });
+      if (rows.length === 0) break;
+    }
+    const sumWasWrong = await this.#connection.run("add up", (file) =>
+      file.exclusively(() => file.recount()),
+    );
+    return sumWasWrong === undefined ? undefined : { removedCount, resizedCount, sumWasWrong };
+  }
+
+  /**
+   * Replaces a note by what is made of it, with no other process in between.
+   *
+   * @param change makes the new text, or undefined to leave the old one
+   * @returns whether there is a new one
+   */
+  async changeNote(
+    name: string,
+    change: (text: string | undefined) => string | undefined,
+  ): Promise<boolean> {
+    const isChanged = await this.#connection.run("note in", (file) =>
+      file.exclusively(() => {
+        const text = change(file.note(name));
+        if (text !== undefined) file.setNote(name, text);
+        return text !== undefined;
+      }),
+    );
+    return isChanged === true;
   }
 
   async markScanned(): Promise<void> {

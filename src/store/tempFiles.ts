@@ -8,7 +8,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { lstat, open, readdir, readFile, readlink, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { errorMessage, systemErrorCode } from "../core/errors.js";
 import { LIMITS } from "../core/limits.js";
 import type { Logger } from "../core/log.js";
@@ -18,6 +18,8 @@ import { isAbsent } from "./storeError.js";
 export interface TempFiles {
   /** A path in tmp/ that no other call and no other process gets. */
   newPath(): string;
+  /** Files of processes that are gone, which were removed when it was opened. */
+  readonly clearedCount: number;
 }
 
 interface Owner {
@@ -53,8 +55,30 @@ export async function openTempFiles(folder: string, log: Logger): Promise<TempFi
   } finally {
     await rm(probe, { force: true });
   }
-  await clearAbandoned({ folder, self, nowMs, log });
-  return { newPath };
+  return { newPath, clearedCount: await clearAbandoned({ folder, self, nowMs, log }) };
+}
+
+/** Counts what processes left that are gone; what cannot be looked at is left out. Changes nothing. */
+export async function countAbandoned(folder: string): Promise<number> {
+  const self = await ownOwner();
+  let count = 0;
+  for (const name of await readdir(folder)) {
+    const path = join(folder, name);
+    // Without a probe there is no other clock to compare with; a day's grace forgives what this one is off.
+    if (await isAbandoned(path, { self, nowMs: Date.now() }).catch(() => false)) count += 1;
+  }
+  return count;
+}
+
+/** @throws the system error, when the file cannot be looked at */
+async function isAbandoned(
+  path: string,
+  { self, nowMs }: Pick<ClearOptions, "self" | "nowMs">,
+): Promise<boolean> {
+  const owner = parseOwner(basename(path));
+  return owner?.namespace === self.namespace
+    ? !(await isLive(owner))
+    : nowMs - (await lstat(path)).mtimeMs > LIMITS.store.foreignTempFileMs;
 }
 
 interface ClearOptions {
@@ -64,24 +88,21 @@ interface ClearOptions {
   readonly log: Logger;
 }
 
-async function clearAbandoned({ folder, self, nowMs, log }: ClearOptions): Promise<void> {
+async function clearAbandoned({ folder, self, nowMs, log }: ClearOptions): Promise<number> {
+  let clearedCount = 0;
   for (const name of await readdir(folder)) {
     const path = join(folder, name);
     try {
-      const owner = parseOwner(name);
-      const known = owner?.namespace === self.namespace;
-      const abandoned =
-        owner && known
-          ? !(await isLive(owner))
-          : nowMs - (await lstat(path)).mtimeMs > LIMITS.store.foreignTempFileMs;
-      if (!abandoned) continue;
+      if (!(await isAbandoned(path, { self, nowMs }))) continue;
       await rm(path);
+      clearedCount += 1;
       log.debug(`removed ${path}, which a process left that is gone`);
     } catch (error) {
       // Another process clears at the same time; or the file stays, which costs only its space.
       if (!isAbsent(error)) log.warn(`cannot clear ${path}: ${errorMessage(error)}`);
     }
   }
+  return clearedCount;
 }
 
 function parseOwner(name: string): Owner | undefined {

@@ -25,6 +25,8 @@ export interface CliOptions {
   readonly input?: Uint8Array | string;
   readonly cwd?: string;
   readonly env?: NodeJS.ProcessEnv;
+  /** Once this resolves, the program gets SIGINT. */
+  readonly interruptWhen?: Promise<void>;
 }
 
 /** Runs psync to its end. */
@@ -32,6 +34,7 @@ export async function psync(args: readonly string[], options: CliOptions): Promi
   const child = spawnPsync(args, options);
   child.stdin?.on("error", () => undefined);
   child.stdin?.end(options.input ?? "");
+  void options.interruptWhen?.then(() => child.kill("SIGINT"));
   const [stdout, stderr] = await Promise.all([collect(child.stdout), collect(child.stderr)]);
   if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
   // Node's own warnings, of leaks or of what is deprecated, are nothing that a user should see.

@@ -165,6 +165,7 @@ describe("servers under a limited rate", () => {
     const source = createStoreThenFetch({
       store: createMemoryStore(),
       fetcher: set,
+      clock,
       log: silentLogger,
       blocksInFlight: read.blocksInFlight,
       inFlightBytes: memory.inFlightBytes,

@@ -1,0 +1,96 @@
+/** What `psync fsck` says: its findings as text and as JSON, and the error of what stays wrong. */
+import type { BlockHash } from "../block/hash.js";
+import { formatCount, formatSize } from "../core/bytes.js";
+import { PsyncError } from "../core/errors.js";
+import { oneLine } from "../core/log.js";
+import type { FsckReport, Problem } from "../compose.js";
+import type { AffectedLists } from "../transfer/affectedLists.js";
+import { formatTable } from "./output.js";
+
+function unrepaired(report: FsckReport): readonly Problem[] {
+  return report.problems.filter(({ outcome }) => outcome !== "restored");
+}
+
+/** The blocks that are bad, lost, or cannot be read. */
+export function unrepairedHashes(report: FsckReport): ReadonlySet<BlockHash> {
+  return new Set(unrepaired(report).map(({ hash }) => hash));
+}
+
+/** The report as text: a line for each problem and each strange name, then the counts. */
+export function fsckText(report: FsckReport, affected: AffectedLists, storePath: string): string {
+  const { problems, strangeNames } = report;
+  const lines: string[] = [];
+  for (const problem of problems) lines.push(...problemLines(problem, affected));
+  for (const name of strangeNames) {
+    lines.push(`not a block, left as it is: ${oneLine(`${storePath}/${name}`)}`);
+  }
+  for (const { list, lackingCount } of affected.lacking) {
+    lines.push(`${formatCount(lackingCount, "block")} of ${oneLine(list)} not in the store`);
+  }
+  if (lines.length > 0) lines.push("");
+  return `${lines.join("\n")}${lines.length > 0 ? "\n" : ""}${formatTable(countRows(report))}`;
+}
+
+const SAID: Readonly<Record<Problem["outcome"], string>> = {
+  bad: "bad",
+  restored: "restored",
+  lost: "lost",
+  left: "cannot be repaired",
+};
+
+function problemLines(problem: Problem, { placesOf }: AffectedLists): readonly string[] {
+  const { place, hash, why, outcome, servers } = problem;
+  const lines = [`${SAID[outcome]}: ${place} block ${hash}: ${oneLine(why)}`];
+  for (const { file, list, blockIndex } of placesOf.get(hash) ?? []) {
+    lines.push(oneLine(`    block ${blockIndex + 1} of ${file} (${list})`));
+  }
+  for (const line of servers) lines.push(oneLine(`    ${line}`));
+  return lines;
+}
+
+function countRows(report: FsckReport): readonly (readonly string[])[] {
+  const { repair, problems, index } = report;
+  const count = (wanted: Problem["outcome"]): number =>
+    problems.filter(({ outcome }) => outcome === wanted).length;
+  const rows = [["checked", `${report.checkedCount}, ${formatSize(report.checkedBytes)}`]];
+  if (repair) rows.push(["restored", `${count("restored")}`]);
+  else rows.push(["bad", `${count("bad")}`]);
+  rows.push(["lost", `${count("lost")}`], ["cannot be repaired", `${count("left")}`]);
+  if (report.unnamedCount > 0) rows.push(["wrong and not named", `${report.unnamedCount}`]);
+  rows.push(
+    ["not a block", `${report.strangeNames.length}`],
+    [repair ? "temp files removed" : "temp files left over", `${report.leftTempFileCount}`],
+  );
+  if (index) {
+    const { removedCount, resizedCount, sumWasWrong } = index;
+    const sum = sumWasWrong ? ", and the sum" : "";
+    rows.push(["index rows corrected", `${removedCount + resizedCount}${sum}`]);
+  }
+  return rows;
+}
+
+/** The report for programs. */
+export function fsckJson(report: FsckReport, affected: AffectedLists): unknown {
+  const { placesOf, lacking, unreadCount } = affected;
+  return {
+    ...report,
+    problems: report.problems.map((problem) => ({
+      ...problem,
+      lists: placesOf.get(problem.hash) ?? [],
+    })),
+    lacking,
+    unreadListCount: unreadCount,
+  };
+}
+
+/** The error of a store that is not right after all; undefined where it is. */
+export function unrepairedError(report: FsckReport): PsyncError | undefined {
+  const count = unrepaired(report).length + report.unnamedCount;
+  if (count === 0) return undefined;
+  const problem = `${formatCount(count, "block")} of the store ${report.repair ? "could not be repaired" : "wrong"}`;
+  return new PsyncError("ERR_PSYNC_CORRUPT", problem, {
+    hint: report.repair
+      ? "name a server that has them: psync fsck --repair --server URL; to give up a lost one, remove its file from quarantine/"
+      : "psync fsck --repair sets bad ones aside, and fetches them again where a server is named",
+  });
+}
