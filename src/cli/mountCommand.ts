@@ -12,6 +12,7 @@ import {
   cacheSizeOption,
   defineCommand,
   limitRateOption,
+  seedOption,
   serverOption,
   type CommandContext,
 } from "./run.js";
@@ -30,6 +31,7 @@ export const mountCommand = defineCommand({
       .option("server", serverOption)
       .option("cache-size", cacheSizeOption)
       .option("limit-rate", limitRateOption)
+      .option("seed", seedOption)
       .option("daemon", {
         alias: "d",
         type: "boolean",
@@ -80,6 +82,7 @@ async function mountUntilStopped(
   const asked = await settings.servers();
   const cacheQuotaBytes = await settings.cacheQuotaBytes();
   const limitBytesPerSecond = await settings.limitBytesPerSecond();
+  const seeds = await settings.seeds();
   const {
     createListsFileSystem,
     createMountDriver,
@@ -92,8 +95,17 @@ async function mountUntilStopped(
   const store = await openLocalStore({ storePath, cacheQuotaBytes, log }, "cache");
   const records = store.servers;
   const servers = createServers({ servers: asked, log, limitBytesPerSecond, records });
-  const readPath = createReadPath({ store: store.blocks, sizes: store.sizes, servers, log });
+  const readPath = createReadPath({
+    store: store.blocks,
+    sizes: store.sizes,
+    seeds: store.seeds,
+    servers,
+    log,
+  });
   try {
+    // A seed in its own mount would wait for itself; whatever lay there is hidden now.
+    store.seeds.exclude(await realpath(args.mountpoint).catch(() => args.mountpoint));
+    await store.seeds.use(seeds);
     const fileSystem = await createListsFileSystem({ listsPath, readPath, log });
     const driver = createMountDriver(log);
     const session = await startMountSession(
@@ -106,6 +118,7 @@ async function mountUntilStopped(
         ownFolders: [listsPath, await realpath(storePath).catch(() => storePath)],
       },
     );
+    store.seeds.hashBehind();
     if (asked.length === 0) warnWithoutServers(log);
     onReady(`${listsPath} is mounted at ${session.mountpoint}`);
     await untilStopped(signal, session.closed);

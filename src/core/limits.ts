@@ -183,6 +183,28 @@ export const LIMITS = {
     /** A temp file whose owner cannot be looked up (another container or machine) is left this long. */
     foreignTempFileMs: 24 * 60 * 60_000,
   },
+  seeds: {
+    /** Smaller blocks are not looked for in seeds: each costs some 100 bytes of the index. */
+    minBlockSizeBytes: 4 * KIB,
+    /** Block sizes that one process looks for; a folder of lists has one or two. */
+    maxBlockSizes: 8,
+    /** Names of blocks that are written to the index in one transaction, under 5 ms. */
+    batchCount: 256,
+    /** The same in bytes of the file, so that they are found a second later. */
+    batchBytes: 64 * MIB,
+    /** Seeds of one block that are looked at before it is not there. */
+    candidateCount: 16,
+    /** A read waits for no more than this much being hashed, about a millisecond. */
+    pieceBytes: 256 * KIB,
+    /** What a mount or a server reads of seeds to hash them. */
+    bytesPerSecond: 64 * MIB,
+    /** Hashing waits for reads of the store this long at each piece; under a load that never ends it goes on. */
+    quietWaitMs: 1_000,
+    /** A seed that changes is hashed again by the same process after this; it may be a download that still grows. */
+    hashAgainMs: 10 * 60_000,
+    /** Files that are remembered besides those the store lists, some 200 bytes each; the oldest go first. */
+    maxRemembered: 262_144,
+  },
   mount: {
     /** How long the kernel may believe attributes and names: a changed list shows within this. */
     attributesValidMs: 1_000,

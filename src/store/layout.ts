@@ -9,6 +9,7 @@
  *   tmp/<owner>.<id>    files being written; a name here says which process writes it (tempFiles.ts)
  *   quarantine/<name>   bad blocks `<hash>.<id>` and bad indexes `index.db.<id>`, for people to look at
  *   index.db            SQLite; may be deleted at any time
+ *   seeds               files of the user's whose blocks were not copied, one a line (seedList.ts)
  *   config.json         what a person edits; not read here
  *   log/                a daemon's log
  * ```
@@ -28,13 +29,19 @@ export interface StoreLayout {
   readonly quarantine: string;
   readonly log: string;
   readonly index: string;
+  readonly seeds: string;
 }
 
 /** The folders a store has, in the order they are made. */
 export const STORE_FOLDERS = ["blocks", "cache", "tmp", "quarantine", "log"] as const;
 
 /** Names by which a folder is known to be a store, even when only some are there. */
-export const STORE_NAMES: readonly string[] = [...STORE_FOLDERS, "index.db", "config.json"];
+export const STORE_NAMES: readonly string[] = [
+  ...STORE_FOLDERS,
+  "index.db",
+  "config.json",
+  "seeds",
+];
 
 /** Nobody but the user may look: the names alone say which files somebody has. */
 export const FOLDER_MODE = 0o700;
@@ -49,6 +56,7 @@ export function storeLayout(path: string): StoreLayout {
     quarantine: join(path, "quarantine"),
     log: join(path, "log"),
     index: join(path, "index.db"),
+    seeds: join(path, "seeds"),
   };
 }
 

@@ -8,6 +8,7 @@ import { listHashes } from "./listBlocks.js";
 import { createOpenCalls } from "./openCalls.js";
 import type { Store } from "./openStore.js";
 import { assertStore, isThere } from "./storeFolders.js";
+import { lostSeeds } from "./storeSeeds.js";
 
 export interface ReadOnlyStoreOptions {
   readonly layout: StoreLayout;
@@ -54,6 +55,19 @@ export async function openReadOnlyStore(options: ReadOnlyStoreOptions): Promise<
     },
     // SQLite cannot read an index in a folder that it cannot write (native-notes/better-sqlite3.md, "WAL").
     servers: { load: () => new Map(), save: () => undefined, forget: refuse },
+    // What is known of them is in the index.
+    seeds: {
+      use(paths) {
+        if (paths.length > 0) log.warn("no seeds are used: the store is open for reading only");
+        return Promise.resolve();
+      },
+      exclude: () => undefined,
+      lookFor: () => undefined,
+      hash: () => Promise.resolve(),
+      hashBehind: () => undefined,
+      lost: () => lostSeeds(layout, () => Promise.resolve(false)),
+      begin: () => ({ add: refuse, keep: refuse }),
+    },
     list: (place) => listHashes(placeFolder(layout, place)),
     close,
   };
