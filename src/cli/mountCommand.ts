@@ -3,6 +3,7 @@ import { realpath } from "node:fs/promises";
 import { resolve } from "node:path";
 import { systemClock } from "../core/clock.js";
 import { errorMessage, PsyncError } from "../core/errors.js";
+import { LIMITS } from "../core/limits.js";
 import type { Logger } from "../core/log.js";
 import { closeInTime } from "./closeInTime.js";
 import { isDaemonChild, reportFailure, reportReady, startDaemon } from "./daemon.js";
@@ -105,6 +106,8 @@ async function mountUntilStopped(
   try {
     // A seed in its own mount would wait for itself; whatever lay there is hidden now.
     store.seeds.exclude(await realpath(args.mountpoint).catch(() => args.mountpoint));
+    // Most lists have it; other sizes are looked for once a list that has one is read.
+    store.seeds.lookFor(LIMITS.block.defaultSizeBytes);
     await store.seeds.use(seeds);
     const fileSystem = await createListsFileSystem({ listsPath, readPath, log });
     const driver = createMountDriver(log);

@@ -50,7 +50,7 @@ export interface StoreSeeds extends SeedKeeper {
   use(paths: readonly string[]): Promise<void>;
   /** Takes no blocks from what lies in a folder, whoever named it. @param path absolute, without symlinks */
   exclude(path: string): void;
-  /** Looks for blocks of this size too in what `use` named; 2 MiB is always looked for. */
+  /** Looks for blocks of this size too in what `use` named, unless it is under 4 KiB or there are eight sizes already. */
   lookFor(blockSizeBytes: number): void;
   /**
    * Hashes what is new or has changed, at full speed; what cannot be read is logged.
@@ -79,7 +79,7 @@ export class SeedSet implements StoreSeeds {
   readonly #options: StoreSeedsOptions;
   readonly #roots = new Set<string>();
   readonly #excluded = new Set<string>();
-  readonly #blockSizes = new Set<number>([LIMITS.block.defaultSizeBytes]);
+  readonly #blockSizes = new Set<number>();
   readonly #list;
   readonly #bell;
   /** When each file was hashed last by this process, so that one that goes on changing is not hashed without end. */
