@@ -188,8 +188,8 @@ export const LIMITS = {
     minBlockSizeBytes: 4 * KIB,
     /** Block sizes that one process looks for; a folder of lists has one or two. */
     maxBlockSizes: 8,
-    /** Names of blocks that are written to the index in one transaction, under 5 ms. */
-    batchCount: 256,
+    /** Names of blocks that are written to the index in one transaction: each may touch a page of its own. */
+    batchCount: 64,
     /** The same in bytes of the file, so that they are found a second later. */
     batchBytes: 64 * MIB,
     /** Seeds of one block that are looked at before it is not there. */
@@ -198,6 +198,10 @@ export const LIMITS = {
     pieceBytes: 256 * KIB,
     /** What a mount or a server reads of seeds to hash them. */
     bytesPerSecond: 64 * MIB,
+    /** A piece counts as this much at least, since each block is a row of the index: a thousand rows a second. */
+    pieceCostBytes: 64 * KIB,
+    /** Pause between two batches of rows that are removed behind a mount or a server. */
+    sweepPauseMs: 50,
     /** Hashing waits for reads of the store this long at each piece; under a load that never ends it goes on. */
     quietWaitMs: 1_000,
     /** A seed that changes is hashed again by the same process after this; it may be a download that still grows. */

@@ -5,6 +5,7 @@
  */
 import { lstat, realpath } from "node:fs/promises";
 import { sep } from "node:path";
+import { pause } from "../core/abort.js";
 import { createBell } from "../core/bell.js";
 import type { Clock } from "../core/clock.js";
 import { errorMessage } from "../core/errors.js";
@@ -128,9 +129,9 @@ export class SeedSet implements StoreSeeds {
     this.#lookAgain();
   }
 
-  hash({ signal, listed, onBytes }: HashSeedsOptions): Promise<void> {
+  async hash({ signal, listed, onBytes }: HashSeedsOptions): Promise<void> {
     const either = AbortSignal.any([signal, this.#options.signal]);
-    return this.#hashAll({
+    await this.#hashAll({
       signal: either,
       listed,
       pace: (pieceBytes) => {
@@ -138,6 +139,10 @@ export class SeedSet implements StoreSeeds {
         onBytes?.(pieceBytes);
         return Promise.resolve();
       },
+    });
+    await this.#sweep(() => {
+      either.throwIfAborted();
+      return Promise.resolve();
     });
   }
 
@@ -194,10 +199,10 @@ export class SeedSet implements StoreSeeds {
 
   async #hashUntilClosed(): Promise<void> {
     const { clock, log, quiet, signal } = this.#options;
-    const { bytesPerSecond, quietWaitMs } = LIMITS.seeds;
+    const { bytesPerSecond, pieceCostBytes, quietWaitMs, sweepPauseMs } = LIMITS.seeds;
     const limiter = createRateLimiter({ bytesPerSecond, clock });
     const pace: SeedPace = async (pieceBytes) => {
-      await limiter.pay(pieceBytes, { signal });
+      await limiter.pay(Math.max(pieceBytes, pieceCostBytes), { signal });
       await quiet.wait(quietWaitMs);
       signal.throwIfAborted();
     };
@@ -213,6 +218,7 @@ export class SeedSet implements StoreSeeds {
           this.#changed.delete(key);
           await this.#hashFile(seed.path, seed.blockSizeBytes, pace);
         }
+        await this.#sweep(() => pause(clock, sweepPauseMs, signal));
       } catch (error) {
         if (!isClosed()) log.warn(`seeds are not hashed: ${errorMessage(error)}`);
       }
@@ -231,7 +237,7 @@ export class SeedSet implements StoreSeeds {
     readonly pace: SeedPace;
   }): Promise<void> {
     const { layout, index, log } = this.#options;
-    const { batchCount, maxRemembered } = LIMITS.seeds;
+    const { batchCount } = LIMITS.seeds;
     if (listed) await this.#readList(signal);
     const excluded = new Set([...this.#excluded, await realpath(layout.path)]);
     for (const root of this.#roots) {
@@ -251,12 +257,16 @@ export class SeedSet implements StoreSeeds {
       if (!last) break;
       lastId = last.id;
     }
+  }
+
+  /** Removes from the index what is gone. @param rest waited for after each few rows; throws the reason to stop */
+  async #sweep(rest: () => Promise<void>): Promise<void> {
+    const { index } = this.#options;
+    const { batchCount, maxRemembered } = LIMITS.seeds;
     await index.changeSeeds((rows) => {
       rows.trim(maxRemembered, batchCount);
     });
-    while ((await index.changeSeeds((rows) => rows.sweep(batchCount))) === true) {
-      signal.throwIfAborted();
-    }
+    while ((await index.changeSeeds((rows) => rows.sweep(batchCount))) === true) await rest();
   }
 
   /** Makes the index know the list as it is; at most one statement a line, and none where it did not change. */
