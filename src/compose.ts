@@ -32,8 +32,10 @@ import { loadSqlite } from "./store/indexFile.js";
 import { openStore, type Store } from "./store/openStore.js";
 import { openToRead } from "./store/openToRead.js";
 import { hasStoreName } from "./store/storeFolders.js";
+import type { StoreSeeds } from "./store/storeSeeds.js";
 
 export type { FsckReport, Problem } from "./store/fsck.js";
+export type { LostSeed, StoreSeeds } from "./store/storeSeeds.js";
 
 export interface StoreParts {
   readonly storePath: string;
@@ -134,14 +136,19 @@ export interface ReadPath {
   close(): Promise<void>;
 }
 
-/** Memory, one flight a block, store, servers: what every reader of a mount goes through. */
+/**
+ * Memory, one flight a block, store, servers: what every reader of a mount goes through.
+ *
+ * @param parts.seeds told of the block sizes that are asked for
+ */
 export function createReadPath(parts: {
   readonly store: BlockStore;
   readonly sizes: SizeMemory;
   readonly servers: ServerSet;
+  readonly seeds?: Pick<StoreSeeds, "lookFor"> | undefined;
   readonly log: Logger;
 }): ReadPath {
-  const { store, sizes, servers, log } = parts;
+  const { store, sizes, servers, seeds, log } = parts;
   const stored = createStoreThenFetch({
     store,
     fetcher: servers,
@@ -157,7 +164,14 @@ export function createReadPath(parts: {
     },
   });
   const failureMemoryMs = LIMITS.read.failedBlockMemoryMs;
-  const shared = withSingleFlight(stored, { clock: systemClock, failureMemoryMs });
+  const noted: BlockSource = {
+    fetch(request) {
+      // Who reads a list asks for blocks of its block size.
+      seeds?.lookFor(request.maxBytes);
+      return stored.fetch(request);
+    },
+  };
+  const shared = withSingleFlight(noted, { clock: systemClock, failureMemoryMs });
   const cached = withMemoryCache(shared, { maxBytes: LIMITS.memory.cachedBlocksBytes });
   const source = watchReaders(cached, systemClock);
   return {

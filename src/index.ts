@@ -12,6 +12,9 @@ export type {
   BlockRequest,
   BlockSource,
   BlockStore,
+  SeedFile,
+  SeedKeeper,
+  SeedWriter,
   ServerMemory,
   ServerRecord,
   SizeMemory,
@@ -26,6 +29,7 @@ export { blocksInOrder } from "./view/sequence.js";
 export { createSharedReadAhead, type SharedReadAhead } from "./view/readAhead.js";
 export { createView, type ByteRange, type View } from "./view/view.js";
 export { openStore, type Store, type StoredServers, type StoreOptions } from "./store/openStore.js";
+export type { HashSeedsOptions, LostSeed, StoreSeeds } from "./store/storeSeeds.js";
 export { readProxies, type Proxies } from "./fetch/proxies.js";
 export { parseServer, type ServerSettings } from "./fetch/serverSettings.js";
 export { createReadPath, createServers, type ReadPath } from "./compose.js";

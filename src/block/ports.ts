@@ -28,21 +28,23 @@ export interface BlockSource {
   fetch(request: BlockRequest): Promise<VerifiedBlock>;
 }
 
-/** `kept`: never evicted. `cached`: may go at any time. */
+/** A folder of the store. `kept`: never evicted. `cached`: may go at any time. */
 export type BlockPlace = "kept" | "cached";
 
 export interface StoredBlock {
-  readonly place: BlockPlace;
+  /** `seed`: in a file of the user's, who may change it at any time; asked only for what lies in no folder of the store. */
+  readonly place: BlockPlace | "seed";
   readonly sizeBytes: number;
 }
 
 /** A local holder of blocks. Whatever it gives back is verified; it may be shared by several processes. */
 export interface BlockStore {
-  /** Where a block lies, by its name and length alone: the bytes are not read. */
+  /** Where a block lies, by its name and length alone: the bytes are not read. Of a seed, its size and mtime are. */
   find(hash: BlockHash): Promise<StoredBlock | undefined>;
 
   /**
-   * Reads and verifies a block, and notes its use. A bad one is set aside, logged, and counts as not there.
+   * Reads and verifies a block, and notes its use. A bad one is set aside, logged, and counts as not there. What a
+   * seed has in its place is left alone.
    *
    * @throws ERR_PSYNC_STORE the store cannot be read (not: the block is not there)
    */
@@ -57,7 +59,7 @@ export interface BlockStore {
   keep(blocks: readonly VerifiedBlock[]): Promise<void>;
 
   /**
-   * Makes a cached block kept, durable when it returns.
+   * Makes a block kept that is cached or in a seed, durable when it returns.
    *
    * @returns false where no valid copy is in the store
    * @throws ERR_PSYNC_STORE
@@ -119,4 +121,31 @@ export interface SizeMemory {
   /** @param digest 64 hex digits, the list's digest */
   get(digest: string): number | undefined;
   set(digest: string, sizeBytes: number): void;
+}
+
+/** A file of the user's as it was when it was hashed. */
+export interface SeedFile {
+  /** Absolute, without symlinks, UTF-8. */
+  readonly path: string;
+  readonly sizeBytes: number;
+  /** Nanoseconds since 1970. */
+  readonly mtimeNs: bigint;
+  /** How it was cut. */
+  readonly blockSizeBytes: number;
+}
+
+/** Takes the names of a file's blocks, in order. */
+export interface SeedWriter {
+  add(hash: BlockHash): Promise<void>;
+  /**
+   * Makes the file a seed of the store for good; durable when it returns.
+   *
+   * @throws ERR_PSYNC_STORE it could not be written down
+   */
+  keep(): Promise<void>;
+}
+
+/** Takes files whose blocks stay where they are. */
+export interface SeedKeeper {
+  begin(file: SeedFile): SeedWriter;
 }

@@ -2,6 +2,7 @@
 import { parseBlockHash } from "../block/hash.js";
 import { PsyncError } from "../core/errors.js";
 import { LIMITS } from "../core/limits.js";
+import { hashSeeds } from "./hashSeeds.js";
 import { writeOut } from "./output.js";
 import { defineCommand } from "./run.js";
 
@@ -28,6 +29,10 @@ export const catCommand = defineCommand({
     const store = await openLocalStore({ storePath: settings.storePath, log }, "read");
     try {
       const source = createStoreSource(store.blocks);
+      // It may lie in a file that was exported in place, and the index was lost.
+      if ((await store.blocks.find(hash)) === undefined) {
+        await hashSeeds(store.seeds, { signal, quiet: args.quiet === true, listed: true });
+      }
       const block = await source.fetch({ hash, maxBytes: LIMITS.block.maxSizeBytes, signal });
       await writeOut(block.bytes);
     } finally {

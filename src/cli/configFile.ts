@@ -20,6 +20,8 @@ export interface Config {
   readonly servers: readonly ServerSettings[];
   readonly cacheQuotaBytes: number | undefined;
   readonly limitBytesPerSecond: number | undefined;
+  /** Absolute; relative ones begin at the folder of the file. */
+  readonly seeds: readonly string[];
 }
 
 const HINT =
@@ -40,17 +42,22 @@ export async function readConfig(path: string): Promise<Config> {
   } catch (error) {
     const code = systemErrorCode(error);
     if (code === "ENOENT" || code === "ENOTDIR") {
-      return { servers: [], cacheQuotaBytes: undefined, limitBytesPerSecond: undefined };
+      return { servers: [], seeds: [], cacheQuotaBytes: undefined, limitBytesPerSecond: undefined };
     }
     throw new PsyncError("ERR_PSYNC_USAGE", `${path}: cannot be read: ${errorMessage(error)}`);
   }
   const config = readAt(path, () => {
     const members = objectOf(parseJson(text), HINT);
-    refuseUnknown(members, ["servers", "cacheSize", "limitRate"]);
-    const { servers = [], cacheSize, limitRate } = members;
+    refuseUnknown(members, ["servers", "cacheSize", "limitRate", "seeds"]);
+    const { servers = [], cacheSize, limitRate, seeds = [] } = members;
     if (!Array.isArray(servers)) throw usage("servers: not a list in [ ]");
+    if (!Array.isArray(seeds)) throw usage("seeds: not a list in [ ]");
     return {
       servers: servers as readonly unknown[],
+      seeds: (seeds as readonly unknown[]).map((seed, index) => {
+        if (typeof seed === "string" && seed !== "") return resolve(dirname(path), seed);
+        throw usage(`seeds[${index}]: not a path in quotes`);
+      }),
       cacheQuotaBytes: quoted("cacheSize", cacheSize, parseSize),
       limitBytesPerSecond: quoted("limitRate", limitRate, parseRate),
     };

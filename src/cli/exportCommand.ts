@@ -31,6 +31,10 @@ export const exportCommand = defineCommand({
         default: formatSize(LIMITS.block.defaultSizeBytes),
         describe: "how large a block is",
       })
+      .option("no-copy", {
+        type: "boolean",
+        describe: "leave the blocks in the files, which must then stay as they are",
+      })
       .option("trailer", { type: "boolean", describe: "add the trailer also on stdout" })
       .option("json", {
         type: "boolean",
@@ -38,6 +42,7 @@ export const exportCommand = defineCommand({
       })
       .example("psync export disk.iso -o lists/", "the list becomes lists/disk.iso.hashlist")
       .example("psync export photos/ -o lists/", "a list for every file of the folder")
+      .example("psync export --no-copy disk.iso -o lists/", "without a second copy of its bytes")
       .example("cat disk.iso | psync export > disk.iso.hashlist", "bare hashes, as the original"),
   run: (args, context) => runExport(args, context),
 });
@@ -46,6 +51,7 @@ interface ExportArguments {
   readonly path: readonly string[];
   readonly output: string | undefined;
   readonly blockSize: string;
+  readonly noCopy: boolean | undefined;
   readonly trailer: boolean | undefined;
   readonly json: boolean | undefined;
   readonly quiet?: boolean | undefined;
@@ -60,6 +66,7 @@ async function runExport(args: ExportArguments, context: CommandContext): Promis
   const { exportPaths, exportStreamToFile, isFolderOrThrow } =
     await import("../transfer/exportPaths.js");
   const [only] = paths;
+  if (args.noCopy === true && only === undefined) throw stdinIsNoFile();
   if (output === undefined) {
     if (json) throw usage("--json goes with -o: stdout is taken by the list");
     if (paths.length > 1 || (only !== undefined && (await isFolderOrThrow(only)))) {
@@ -76,6 +83,8 @@ async function runExport(args: ExportArguments, context: CommandContext): Promis
     log,
     excluded: [settings.storePath],
     trailer: args.trailer === true,
+    inPlace:
+      args.noCopy === true ? { keeper: store.seeds, isOwnDevice: await ownDevices() } : undefined,
     onBytes: (sizeBytes: number) => {
       movedBytes += sizeBytes;
       progress.update(0, movedBytes);
@@ -124,6 +133,19 @@ function parseBlockSize(text: string): number {
     });
   }
   return sizeBytes;
+}
+
+/** Whether a device is a mount of psync, as far as they are there now. */
+async function ownDevices(): Promise<(device: bigint) => boolean> {
+  const { deviceNumber, isPsyncMount, readMountTable } = await import("../mount/mountTable.js");
+  const devices = new Set((await readMountTable()).filter(isPsyncMount).map(deviceNumber));
+  return (device) => devices.has(Number(device));
+}
+
+function stdinIsNoFile(): PsyncError {
+  return new PsyncError("ERR_PSYNC_USAGE", "--no-copy is for files: what comes on stdin is gone", {
+    hint: "name the file: psync export --no-copy PATH -o LISTS/",
+  });
 }
 
 function usage(problem: string): PsyncError {

@@ -7,7 +7,8 @@ import { createExplainer } from "./explain.js";
 import { readInputLists } from "./inputLists.js";
 import { writeJson } from "./output.js";
 import { createProgress } from "./progress.js";
-import { defineCommand, limitRateOption, serverOption } from "./run.js";
+import { hashSeeds } from "./hashSeeds.js";
+import { defineCommand, limitRateOption, seedOption, serverOption } from "./run.js";
 
 export const getCommand = defineCommand({
   command: "get [source..]",
@@ -23,6 +24,7 @@ export const getCommand = defineCommand({
       })
       .option("server", serverOption)
       .option("limit-rate", limitRateOption)
+      .option("seed", seedOption)
       .option("force", { type: "boolean", describe: "fetch also the blocks that are there" })
       .option("explain", {
         type: "boolean",
@@ -30,13 +32,18 @@ export const getCommand = defineCommand({
       })
       .option("json", { type: "boolean", describe: "say what was done as JSON, on stdout" })
       .example("psync get http://localhost:8000 disk.iso.hashlist", "then `psync glue`")
+      .example(
+        "psync get --seed old.iso http://localhost:8000 new.iso.hashlist",
+        "only what differs",
+      )
       .example("psync get http://a:8000 http://b:8000 < disk.iso.hashlist", "from two at once"),
   run: async (args, { settings, log, signal }) => {
     const isServer = (source: string): boolean =>
       /^[a-z][a-z0-9+.-]*:\/|^([^/@\s]+@)?[\w.-]+:\d+(\/|$)/i.test(source);
     const servers = await settings.servers(args.source.filter(isServer));
     const limitBytesPerSecond = await settings.limitBytesPerSecond();
-    if (servers.length === 0) {
+    const seeds = await settings.seeds();
+    if (servers.length === 0 && seeds.length === 0) {
       throw new PsyncError("ERR_PSYNC_USAGE", "there is no server to get blocks from", {
         hint: "name one: psync get http://server.example:8000 LIST",
       });
@@ -49,6 +56,7 @@ export const getCommand = defineCommand({
       { log, signal },
     );
     const store = await openLocalStore({ storePath: settings.storePath, log }, "write");
+    const quietly = args.quiet === true;
     const explainer = args.explain === true ? createExplainer(log) : undefined;
     const source = createServers({
       servers,
@@ -60,9 +68,14 @@ export const getCommand = defineCommand({
     });
     const total = lists.reduce((sum, { list }) => sum + list.blockCount, 0);
     // A bar would stand in the middle of the lines.
-    const quiet = args.quiet === true || explainer !== undefined;
-    const progress = createProgress({ label: "get", total, quiet });
+    const quiet = quietly || explainer !== undefined;
     try {
+      if (seeds.length > 0 && args.force !== true) {
+        for (const { list } of lists) store.seeds.lookFor(list.blockSizeBytes);
+        await store.seeds.use(seeds);
+        await hashSeeds(store.seeds, { signal, quiet: quietly, listed: false });
+      }
+      const progress = createProgress({ label: "get", total, quiet });
       const totals = await getBlocks(lists, {
         store: store.blocks,
         source,
@@ -70,16 +83,17 @@ export const getCommand = defineCommand({
         signal,
         force: args.force === true,
         onFetch: explainer?.onFetch,
-        onProgress: ({ presentCount, fetchedCount, fetchedBytes }) => {
-          progress.update(presentCount + fetchedCount, fetchedBytes);
+        onProgress: ({ presentCount, seedCount, fetchedCount, fetchedBytes }) => {
+          progress.update(presentCount + seedCount + fetchedCount, fetchedBytes);
         },
       }).finally(() => {
         progress.end();
       });
-      const { blockCount, presentCount, fetchedCount, fetchedBytes, failures } = totals;
+      const { blockCount, presentCount, seedCount, fetchedCount, fetchedBytes, failures } = totals;
       const lackingCount = failures.length + totals.notTriedCount;
       log.info(
         `${formatCount(blockCount, "block")}: ${presentCount} there already, ` +
+          (seeds.length > 0 ? `${seedCount} from seeds, ` : "") +
           `${fetchedCount} fetched (${formatSize(fetchedBytes)}), ${lackingCount} missing`,
       );
       if (args.json === true) {
@@ -90,6 +104,7 @@ export const getCommand = defineCommand({
         await writeJson({
           blockCount,
           presentCount,
+          seedCount,
           fetchedCount,
           fetchedBytes,
           lackingCount,

@@ -1,5 +1,6 @@
 /** `psync glue`: the file, from the store. */
 import { PsyncError } from "../core/errors.js";
+import { hashSeeds } from "./hashSeeds.js";
 import { readInputLists } from "./inputLists.js";
 import { writeOut } from "./output.js";
 import { createProgress } from "./progress.js";
@@ -33,13 +34,11 @@ export const glueCommand = defineCommand({
     const { openLocalStore } = await import("../compose.js");
     const { createStoreSource } = await import("../source/storeOnly.js");
     const { glue, glueToFile } = await import("../transfer/glueFile.js");
+    const { listInfo } = await import("../transfer/listInfo.js");
     const store = await openLocalStore({ storePath: settings.storePath, log }, "read");
     const toFile = args.output !== undefined;
-    const progress = createProgress({
-      label: "glue",
-      total: list.blockCount,
-      quiet: args.quiet === true || (!toFile && process.stdout.isTTY),
-    });
+    const quiet = args.quiet === true || (!toFile && process.stdout.isTTY);
+    const progress = createProgress({ label: "glue", total: list.blockCount, quiet });
     let doneCount = 0;
     let doneBytes = 0;
     const parts = {
@@ -54,6 +53,9 @@ export const glueCommand = defineCommand({
       },
     };
     try {
+      const { missingCount } = await listInfo(list, { store: store.blocks, sizes: store.sizes });
+      // They may lie in files that were exported in place, and the index was lost.
+      if (missingCount > 0) await hashSeeds(store.seeds, { signal, quiet, listed: true });
       if (args.output === undefined) await glue(parts, writeOut);
       else await glueToFile(parts, args.output);
     } finally {

@@ -1,9 +1,17 @@
 /** `psync info`: what lists say, and how much of each is in the store. */
 import { formatSize } from "../core/bytes.js";
+import { oneLine } from "../core/log.js";
 import { readInputLists } from "./inputLists.js";
 import { formatTable, writeJson, writeOut } from "./output.js";
 import { defineCommand } from "./run.js";
 import type { ListInfo } from "../transfer/listInfo.js";
+import type { LostSeed } from "../compose.js";
+
+type NamedInfo = ListInfo & {
+  readonly list: string;
+  /** Files of the store's seeds that lack blocks, where this list lacks some. */
+  readonly lostSeeds: readonly LostSeed[];
+};
 
 export const infoCommand = defineCommand({
   command: "info <list..>",
@@ -27,10 +35,13 @@ export const infoCommand = defineCommand({
     const { listInfo } = await import("../transfer/listInfo.js");
     const store = await openLocalStore({ storePath: settings.storePath, log }, "read");
     try {
-      const infos: (ListInfo & { readonly list: string })[] = [];
+      const infos: NamedInfo[] = [];
+      let lost: readonly LostSeed[] | undefined;
       for (const { name, list } of lists) {
         const info = await listInfo(list, { store: store.blocks, sizes: store.sizes });
-        infos.push({ list: name, ...info });
+        // Which file had a block that is missing, nobody knows any more: it may be any of those that are lost.
+        if (info.missingCount > 0) lost ??= await store.seeds.lost();
+        infos.push({ list: name, ...info, lostSeeds: info.missingCount > 0 ? (lost ?? []) : [] });
       }
       if (args.json === true) await writeJson(infos);
       else await writeOut(infos.map(describe).join("\n"));
@@ -40,8 +51,10 @@ export const infoCommand = defineCommand({
   },
 });
 
-function describe(info: ListInfo & { readonly list: string }): string {
-  const { sizeBytes, blockCount, distinctBlockCount } = info;
+const SHOWN_SEEDS = 20;
+
+function describe(info: NamedInfo): string {
+  const { sizeBytes, blockCount, distinctBlockCount, lostSeeds } = info;
   const size =
     sizeBytes === null
       ? `not known yet: at most ${formatSize(blockCount * info.blockSizeBytes)}`
@@ -55,6 +68,13 @@ function describe(info: ListInfo & { readonly list: string }): string {
     ["digest", info.digest],
     ["kept", `${info.keptCount}`],
     ["cached", `${info.cachedCount}`],
+    ["in seeds", `${info.seedCount}`],
     ["missing", `${info.missingCount}`],
+    ...lostSeeds
+      .slice(0, SHOWN_SEEDS)
+      .map(({ path, state }) => ["lost seed", `${state}: ${oneLine(path)}`]),
+    ...(lostSeeds.length > SHOWN_SEEDS
+      ? [["lost seed", `and ${lostSeeds.length - SHOWN_SEEDS} more`]]
+      : []),
   ]);
 }

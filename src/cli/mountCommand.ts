@@ -3,6 +3,7 @@ import { realpath } from "node:fs/promises";
 import { resolve } from "node:path";
 import { systemClock } from "../core/clock.js";
 import { errorMessage, PsyncError } from "../core/errors.js";
+import { LIMITS } from "../core/limits.js";
 import type { Logger } from "../core/log.js";
 import { closeInTime } from "./closeInTime.js";
 import { isDaemonChild, reportFailure, reportReady, startDaemon } from "./daemon.js";
@@ -12,6 +13,7 @@ import {
   cacheSizeOption,
   defineCommand,
   limitRateOption,
+  seedOption,
   serverOption,
   type CommandContext,
 } from "./run.js";
@@ -30,6 +32,7 @@ export const mountCommand = defineCommand({
       .option("server", serverOption)
       .option("cache-size", cacheSizeOption)
       .option("limit-rate", limitRateOption)
+      .option("seed", seedOption)
       .option("daemon", {
         alias: "d",
         type: "boolean",
@@ -80,6 +83,7 @@ async function mountUntilStopped(
   const asked = await settings.servers();
   const cacheQuotaBytes = await settings.cacheQuotaBytes();
   const limitBytesPerSecond = await settings.limitBytesPerSecond();
+  const seeds = await settings.seeds();
   const {
     createListsFileSystem,
     createMountDriver,
@@ -93,11 +97,22 @@ async function mountUntilStopped(
   const store = await openLocalStore({ storePath, cacheQuotaBytes, log }, "cache");
   const records = store.servers;
   const servers = createServers({ servers: asked, log, limitBytesPerSecond, records });
-  const readPath = createReadPath({ store: store.blocks, sizes: store.sizes, servers, log });
+  const readPath = createReadPath({
+    store: store.blocks,
+    sizes: store.sizes,
+    seeds: store.seeds,
+    servers,
+    log,
+  });
   const source = asked.length > 0 ? servers : undefined;
   const { readers } = readPath;
   const scrub = scrubLocalStore({ store, source, readers, log });
   try {
+    // A seed in its own mount would wait for itself; whatever lay there is hidden now.
+    store.seeds.exclude(await realpath(args.mountpoint).catch(() => args.mountpoint));
+    // Most lists have it; other sizes are looked for once a list that has one is read.
+    store.seeds.lookFor(LIMITS.block.defaultSizeBytes);
+    await store.seeds.use(seeds);
     const fileSystem = await createListsFileSystem({ listsPath, readPath, log });
     const driver = createMountDriver(log);
     const session = await startMountSession(
@@ -110,6 +125,7 @@ async function mountUntilStopped(
         ownFolders: [listsPath, await realpath(storePath).catch(() => storePath)],
       },
     );
+    store.seeds.hashBehind();
     if (asked.length === 0) warnWithoutServers(log);
     onReady(`${listsPath} is mounted at ${session.mountpoint}`);
     await untilStopped(signal, session.closed);

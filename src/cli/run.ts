@@ -66,6 +66,15 @@ export const limitRateOption = {
     "bytes per second from all servers together, on average: 10MB/s, 500kB/s [config.json, no limit]",
 } as const;
 
+/** `--seed`, as every command has it that fetches for its reader. */
+export const seedOption = {
+  type: "string",
+  array: true,
+  requiresArg: true,
+  nargs: 1,
+  describe: "a file or folder of yours to take blocks from, repeatable [config.json]",
+} as const;
+
 /**
  * Runs a command's work. The first signal asks it to stop and clean up; the second one ends the process.
  *
@@ -98,6 +107,7 @@ async function runCommand(
 const REPEATABLE: ReadonlySet<string> = new Set([
   "_",
   "server",
+  "seed",
   "path",
   "source",
   "list",

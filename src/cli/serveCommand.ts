@@ -40,6 +40,7 @@ export const serveCommand = defineCommand({
     const records = store.servers;
     const servers =
       upstreamServers && createServers({ servers: upstreamServers, log, patienceMs, records });
+    store.seeds.hashBehind();
     const pullThrough = servers && createPullThrough({ store: store.blocks, servers, log });
     try {
       const blocks = store.blocks;

@@ -26,6 +26,8 @@ export interface Settings {
   cacheQuotaBytes(): Promise<number | undefined>;
   /** How fast blocks may be fetched, from all servers together; undefined: no limit. @throws ERR_PSYNC_USAGE */
   limitBytesPerSecond(): Promise<number | undefined>;
+  /** Files and folders to take blocks from, absolute. @throws ERR_PSYNC_USAGE */
+  seeds(): Promise<readonly string[]>;
   /** What is wrong with config.json, if something is. */
   configProblem(): Promise<PsyncError | undefined>;
 }
@@ -35,13 +37,14 @@ export interface SettingsArguments {
   readonly server?: readonly string[] | undefined;
   readonly cacheSize?: string | undefined;
   readonly limitRate?: string | undefined;
+  readonly seed?: readonly string[] | undefined;
 }
 
 const CONFIG_NAME = "config.json";
 
 /**
  * What is said nearest to the call wins whole: servers named with `--server` replace those of the
- * environment, and those replace the ones in config.json.
+ * environment, and those replace the ones in config.json; seeds named with `--seed` replace those in config.json.
  *
  * Where config.json is not what it should be, the answers that depend on it throw ERR_PSYNC_USAGE with its path and the
  * place in it, and commands that need none of them work. An address or a proxy that means nothing is named with
@@ -86,6 +89,7 @@ export function resolveSettings(
       if (limitRate === undefined) return (await config()).limitBytesPerSecond;
       return readAt("--limit-rate", () => parseRate(limitRate));
     },
+    seeds: async () => args.seed?.map((path) => resolve(path)) ?? (await config()).seeds,
     configProblem: () =>
       config().then(
         () => undefined,

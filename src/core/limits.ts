@@ -224,6 +224,32 @@ export const LIMITS = {
     /** Names held in order at once: about an hour's work. */
     sliceCount: 16_384,
   },
+  seeds: {
+    /** Smaller blocks are not looked for in seeds: each costs some 100 bytes of the index. */
+    minBlockSizeBytes: 4 * KIB,
+    /** Block sizes that one process looks for; a folder of lists has one or two. */
+    maxBlockSizes: 8,
+    /** Names of blocks that are written to the index in one transaction: each may touch a page of its own. */
+    batchCount: 64,
+    /** The same in bytes of the file, so that they are found a second later. */
+    batchBytes: 64 * MIB,
+    /** Seeds of one block that are looked at before it is not there. */
+    candidateCount: 16,
+    /** A read waits for no more than this much being hashed, about a millisecond. */
+    pieceBytes: 256 * KIB,
+    /** What a mount or a server reads of seeds to hash them. */
+    bytesPerSecond: 64 * MIB,
+    /** A piece counts as this much at least, since each block is a row of the index: a thousand rows a second. */
+    pieceCostBytes: 64 * KIB,
+    /** Pause between two batches of rows that are removed behind a mount or a server. */
+    sweepPauseMs: 50,
+    /** Hashing waits for reads of the store this long at each piece; under a load that never ends it goes on. */
+    quietWaitMs: 1_000,
+    /** A seed that changes is hashed again by the same process after this; it may be a download that still grows. */
+    hashAgainMs: 10 * 60_000,
+    /** Files that are remembered besides those the store lists, some 200 bytes each; the oldest go first. */
+    maxRemembered: 262_144,
+  },
   mount: {
     /** How long the kernel may believe attributes and names: a changed list shows within this. */
     attributesValidMs: 1_000,

@@ -1,13 +1,14 @@
 /**
  * The SQLite file of the index: its schema, its settings and its statements. Synchronous, and every
  * statement touches few rows: the thread that runs them is the one that answers the mount.
- * What to do when it fails is decided in indexConnection.ts. The only importer of better-sqlite3.
+ * What to do when it fails is decided in indexConnection.ts. Besides it only seedRows.ts has statements.
  */
 import { createHash } from "node:crypto";
 import Database from "better-sqlite3";
 import type { BlockHash } from "../block/hash.js";
 import type { ServerRecord } from "../block/ports.js";
 import type { CachedBlock } from "./evictionPolicy.js";
+import { prepareSeedRows, SEED_SCHEMA, type SeedRows } from "./seedRows.js";
 
 /** Stands in `user_version`. An index of any other version is set aside and made anew. */
 const SCHEMA_VERSION = 3;
@@ -47,6 +48,7 @@ const SCHEMA = `
   CREATE TRIGGER cached_removed AFTER DELETE ON cached BEGIN
     UPDATE total SET cached_bytes = cached_bytes - old.size_bytes;
   END;
+  ${SEED_SCHEMA}
   PRAGMA user_version = ${SCHEMA_VERSION};
 `;
 
@@ -99,6 +101,7 @@ export interface IndexFile {
   setServer(address: string, record: ServerRecord): void;
   /** @returns whether there was such a row */
   removeServer(address: string): boolean;
+  readonly seeds: SeedRows;
   close(): void;
 }
 
@@ -251,6 +254,7 @@ function prepareStatements(db: Database.Database): IndexFile {
       setServer.run(address, text, rowSum(address, text));
     },
     removeServer: (address) => removeServer.run(address).changes > 0,
+    seeds: prepareSeedRows(db),
     close: () => void db.close(),
   };
 }

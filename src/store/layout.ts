@@ -11,6 +11,7 @@
  *                       `<hash>.kept.<id>` says that the block was kept, and has to be had again
  *   fsck.json           where a check was interrupted (fsckState.ts); may be deleted at any time
  *   index.db            SQLite; may be deleted at any time
+ *   seeds               files of the user's whose blocks were not copied, one a line (seedList.ts)
  *   config.json         what a person edits; not read here
  *   log/                a daemon's log
  * ```
@@ -31,13 +32,19 @@ export interface StoreLayout {
   readonly log: string;
   readonly index: string;
   readonly fsck: string;
+  readonly seeds: string;
 }
 
 /** The folders a store has, in the order they are made. */
 export const STORE_FOLDERS = ["blocks", "cache", "tmp", "quarantine", "log"] as const;
 
 /** Names by which a folder is known to be a store, even when only some are there. */
-export const STORE_NAMES: readonly string[] = [...STORE_FOLDERS, "index.db", "config.json"];
+export const STORE_NAMES: readonly string[] = [
+  ...STORE_FOLDERS,
+  "index.db",
+  "config.json",
+  "seeds",
+];
 
 /** Nobody but the user may look: the names alone say which files somebody has. */
 export const FOLDER_MODE = 0o700;
@@ -53,6 +60,7 @@ export function storeLayout(path: string): StoreLayout {
     log: join(path, "log"),
     index: join(path, "index.db"),
     fsck: join(path, "fsck.json"),
+    seeds: join(path, "seeds"),
   };
 }
 

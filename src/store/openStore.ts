@@ -20,10 +20,12 @@ import { blockPath, placeFolder, storeLayout, type StoreLayout } from "./layout.
 import { listHashes } from "./listBlocks.js";
 import { createOpenCalls } from "./openCalls.js";
 import { openReadOnlyStore } from "./readOnlyStore.js";
+import { createQuiet } from "./quiet.js";
 import { scanCache } from "./scanCache.js";
 import { orStoreError } from "./storeError.js";
 import { prepareFolders } from "./storeFolders.js";
 import { StoreIndex } from "./storeIndex.js";
+import { SeedSet, type StoreSeeds } from "./storeSeeds.js";
 import { openTempFiles } from "./tempFiles.js";
 import { createUpkeep, type Upkeep } from "./upkeep.js";
 
@@ -55,6 +57,7 @@ export interface Store {
   readonly sizes: SizeMemory;
   readonly servers: StoredServers;
   readonly upkeep: Upkeep;
+  readonly seeds: StoreSeeds;
   /** The names in a place, in no order; nothing is said of the bytes. */
   list(place: BlockPlace): AsyncIterable<BlockHash>;
   /** Waits for what runs, writes what waits, and closes the index. The same as `blocks.close`. */
@@ -123,17 +126,28 @@ export async function openStore(options: StoreOptions): Promise<Store> {
       }),
     changeNote: (name, change) => calls.run(() => index.changeNote(name, change)),
   });
+  const quiet = createQuiet(clock);
+  const seeds = new SeedSet({ layout, index, clock, log, quiet, signal: closing.signal });
 
   const read = async (hash: BlockHash): Promise<VerifiedBlock | undefined> => {
     const found = await finder.read(hash);
-    if (found?.place === "cached") index.noteUse(hash);
-    return found?.block;
+    if (!found) return seeds.blocks.read(hash);
+    if (found.place === "cached") index.noteUse(hash);
+    return found.block;
+  };
+
+  const pin = async (hash: BlockHash): Promise<boolean> => {
+    if (await keeper.pin(hash)) return true;
+    const block = await seeds.blocks.read(hash);
+    if (block) await keeper.keep([block]);
+    return block !== undefined;
   };
 
   const shutDown = async (): Promise<void> => {
     await calls.end();
     closing.abort(new Error(`the store ${path} is closed`));
     await scans;
+    await seeds.ended();
     await index.close();
   };
   let closed: Promise<void> | undefined;
@@ -142,10 +156,11 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   return {
     path,
     blocks: {
-      find: (hash) => calls.run(() => finder.find(hash)),
-      read: (hash) => calls.run(() => read(hash)),
+      find: (hash) =>
+        calls.run(async () => (await finder.find(hash)) ?? (await seeds.blocks.find(hash))),
+      read: (hash) => calls.run(() => quiet.during(() => read(hash))),
       keep: (blocks) => calls.run(() => keeper.keep(blocks)),
-      pin: (hash) => calls.run(() => keeper.pin(hash)),
+      pin: (hash) => calls.run(() => pin(hash)),
       sync: (hashes) => calls.run(() => keeper.sync(hashes)),
       cache: (block) => calls.run(() => cache(block)),
       close,
@@ -159,6 +174,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
       forget: (addresses) => calls.run(() => index.forgetServers(addresses)),
     },
     upkeep,
+    seeds,
     list: (place) => listHashes(placeFolder(layout, place)),
     close,
   };

@@ -10,6 +10,7 @@ import { createOpenCalls } from "./openCalls.js";
 import type { Store } from "./openStore.js";
 import { createUpkeep } from "./upkeep.js";
 import { assertStore, isThere } from "./storeFolders.js";
+import { lostSeeds } from "./storeSeeds.js";
 
 export interface ReadOnlyStoreOptions {
   readonly layout: StoreLayout;
@@ -64,6 +65,19 @@ export async function openReadOnlyStore(options: ReadOnlyStoreOptions): Promise<
       rebuildIndex: refuse,
       changeNote: refuse,
     }),
+    // What is known of them is in the index.
+    seeds: {
+      use(paths) {
+        if (paths.length > 0) log.warn("no seeds are used: the store is open for reading only");
+        return Promise.resolve();
+      },
+      exclude: () => undefined,
+      lookFor: () => undefined,
+      hash: () => Promise.resolve(),
+      hashBehind: () => undefined,
+      lost: () => lostSeeds(layout, () => Promise.resolve(false)),
+      begin: () => ({ add: refuse, keep: refuse }),
+    },
     list: (place) => listHashes(placeFolder(layout, place)),
     close,
   };

@@ -96,6 +96,9 @@ export function createReopeningStore(options: ReopeningOptions): Store {
     get upkeep() {
       return current.upkeep;
     },
+    get seeds() {
+      return current.seeds;
+    },
     list: (place) => current.list(place),
     close,
   };

@@ -19,6 +19,7 @@ import {
 import { IndexConnection } from "./indexConnection.js";
 import type { IndexFile } from "./indexFile.js";
 import type { StoreLayout } from "./layout.js";
+import type { SeedRows } from "./seedRows.js";
 import { readServers, ServerNotes, type ServerRecords } from "./serverNotes.js";
 
 export interface FoundFile {
@@ -265,6 +266,22 @@ export class StoreIndex implements SizeMemory {
     await this.#connection.run("note the scan in", (file) => {
       file.setScannedBoot(this.#options.bootId);
     });
+  }
+
+  /**
+   * Runs work on the rows of seeds, in one transaction that writes.
+   *
+   * @returns what the work returns; undefined: the index does not answer
+   */
+  async changeSeeds<T>(work: (seeds: SeedRows) => T): Promise<T | undefined> {
+    return this.#connection.run("write seeds to", (file) =>
+      file.exclusively(() => work(file.seeds)),
+    );
+  }
+
+  /** The same for work that only reads. */
+  async readSeeds<T>(work: (seeds: SeedRows) => T): Promise<T | undefined> {
+    return this.#connection.run("read seeds in", (file) => work(file.seeds));
   }
 
   /** Writes what waits. */

@@ -6,13 +6,16 @@ import { writeAtomically } from "../core/atomicFile.js";
 import { errorMessage, isPsyncError, PsyncError, systemErrorCode } from "../core/errors.js";
 import { formatHashLine, formatTrailer, HASHLIST_SUFFIX } from "../hashlist/format.js";
 import { fileStamp } from "../hashlist/readHashlist.js";
-import { exportStream } from "./exportStream.js";
+import { beginSeed, nameBlocks, type InPlace } from "./exportInPlace.js";
+import { exportStream, type ExportedBlock } from "./exportStream.js";
 
 export interface ExportOptions {
   readonly store: BlockStore;
   readonly blockSizeBytes: number;
   readonly signal: AbortSignal;
   readonly onBytes?: (sizeBytes: number) => void;
+  /** Blocks of files stay where they are; otherwise they are copied into the store. */
+  readonly inPlace?: InPlace | undefined;
 }
 
 export interface ExportTotals {
@@ -29,9 +32,17 @@ export async function exportLines(
   options: ExportOptions & { readonly trailer: boolean },
   write: WriteText,
 ): Promise<ExportTotals> {
+  return writeLines(exportStream(chunks, options), options, write);
+}
+
+async function writeLines(
+  blocks: AsyncIterable<ExportedBlock>,
+  options: ExportOptions & { readonly trailer: boolean },
+  write: WriteText,
+): Promise<ExportTotals> {
   let sizeBytes = 0;
   let blockCount = 0;
-  for await (const block of exportStream(chunks, options)) {
+  for await (const block of blocks) {
     await write(formatHashLine(block.hash));
     sizeBytes += block.sizeBytes;
     blockCount += 1;
@@ -53,7 +64,18 @@ export async function exportFileLines(
   options: ExportOptions & { readonly trailer: boolean },
   write: WriteText,
 ): Promise<ExportTotals> {
-  return withOpenFile(path, (file, stats) => exportOpenFile({ path, file, stats }, options, write));
+  return withOpenFile(path, async (file, stats) => {
+    if (!options.inPlace) return exportOpenFile({ path, file, stats }, options, write);
+    // A seed is one only when all of it was read; no line is given before. 65 bytes a block.
+    const held: string[] = [];
+    const hold: WriteText = (text) => {
+      held.push(text);
+      return Promise.resolve();
+    };
+    const totals = await exportOpenFile({ path, file, stats }, options, hold);
+    for (const text of held) await write(text);
+    return totals;
+  });
 }
 
 /**
@@ -89,15 +111,19 @@ interface OpenedFile {
   readonly stats: BigIntStats;
 }
 
+/** When it returns, what the lines name is durable. */
 async function exportOpenFile(
   { path, file, stats }: OpenedFile,
   options: ExportOptions & { readonly trailer: boolean },
   write: WriteText,
 ): Promise<ExportTotals> {
-  const { blockSizeBytes } = options;
+  const { blockSizeBytes, inPlace } = options;
+  const seed = inPlace && (await beginSeed(path, stats, { ...inPlace, blockSizeBytes }));
   const highWaterMark = Math.min(Math.max(blockSizeBytes, 64 * 1024), 4 * 1024 * 1024);
   const chunks = file.createReadStream({ autoClose: false, highWaterMark });
-  const totals = await exportLines(chunks as AsyncIterable<Uint8Array>, options, write);
+  const bytes = chunks as AsyncIterable<Uint8Array>;
+  const blocks = seed ? nameBlocks(bytes, seed, options) : exportStream(bytes, options);
+  const totals = await writeLines(blocks, options, write);
   const after = await file.stat({ bigint: true });
   // Only a file has a size and times that tell; a pipe or a device is what came out of it.
   const isChanged =
@@ -107,6 +133,7 @@ async function exportOpenFile(
       hint: "export it again when nothing writes to it",
     });
   }
+  await seed?.keep();
   return totals;
 }
 

@@ -36,7 +36,10 @@ export interface GetOptions {
 export interface GetTotals {
   /** Distinct blocks of each list, added up. */
   blockCount: number;
+  /** Blocks that were there, those of seeds left out. */
   presentCount: number;
+  /** Blocks that were copied from files of the user's. */
+  seedCount: number;
   fetchedCount: number;
   fetchedBytes: number;
   failures: BlockFailure[];
@@ -81,33 +84,47 @@ export async function getBlocks(
   const totals: GetTotals = {
     blockCount: countOf(wantedBlocks(lists)),
     presentCount: 0,
+    seedCount: 0,
     fetchedCount: 0,
     fetchedBytes: 0,
     failures: [],
     notTriedCount: 0,
   };
   const keeper = createKeepQueue(store, LIMITS.store.keepBatchCount);
-  const present = createSyncBatches(store, LIMITS.store.syncBatchCount);
+  const kept = createSyncBatches(store, LIMITS.store.syncBatchCount);
   const budget = createSemaphore(LIMITS.memory.inFlightBytes);
   /** Failures in a row for which somebody was waited: a 404 costs nothing and says nothing of the others. */
   let slowFailuresInRow = 0;
 
-  const isThere = async (wanted: Wanted): Promise<boolean> => {
+  /** Keeps a block that is here. @returns where it was found, undefined where it has to be fetched */
+  const keepPresent = async (
+    wanted: Wanted,
+    stop: AbortSignal,
+  ): Promise<"store" | "seed" | undefined> => {
     const hash = wanted.list.hashAt(wanted.blockIndex);
     const found = await store.find(hash);
     const { list, blockIndex } = wanted;
-    if (!found || !fitsLength(list, blockIndex, found.sizeBytes)) return false;
-    if (found.place === "cached") return store.pin(hash);
+    if (!found || !fitsLength(list, blockIndex, found.sizeBytes)) return undefined;
+    if (found.place === "cached") return (await store.pin(hash)) ? "store" : undefined;
+    if (found.place === "seed") {
+      return budget.run(list.blockSizeBytes, { signal: stop }, async () => {
+        const block = await store.read(hash);
+        if (block) await keeper.keep(block);
+        return block && "seed";
+      });
+    }
     // The last block of a plain list may have any length: only its bytes tell whether it was cut short.
     const isCertain = listedLengthBytes(list, blockIndex) !== undefined;
-    if (!isCertain && (await store.read(hash)) === undefined) return false;
-    await present.sync(hash);
-    return true;
+    if (!isCertain && (await store.read(hash)) === undefined) return undefined;
+    await kept.sync(hash);
+    return "store";
   };
 
   const getOne = async (wanted: Wanted, stop: AbortSignal): Promise<void> => {
-    if (!force && (await isThere(wanted))) {
-      totals.presentCount += 1;
+    const present = force ? undefined : await keepPresent(wanted, stop);
+    if (present) {
+      if (present === "seed") totals.seedCount += 1;
+      else totals.presentCount += 1;
       return;
     }
     if (slowFailuresInRow >= GIVE_UP_FAILURES) {
@@ -152,7 +169,7 @@ export async function getBlocks(
     }
     options.onProgress?.(totals);
   });
-  await present.end();
+  await kept.end();
   return totals;
 }
 

@@ -8,12 +8,14 @@ export interface ListInfo {
   /** null where a plain list's size was not learned yet. */
   readonly sizeBytes: number | null;
   readonly blockCount: number;
-  /** Blocks that differ by name; the three counts below add up to it. */
+  /** Blocks that differ by name; the four counts below add up to it. */
   readonly distinctBlockCount: number;
   readonly blockSizeBytes: number;
   readonly digest: string;
   readonly keptCount: number;
   readonly cachedCount: number;
+  /** Blocks that lie in no folder of the store, but in files of the user's. */
+  readonly seedCount: number;
   readonly missingCount: number;
 }
 
@@ -26,7 +28,7 @@ export async function listInfo(
   list: Hashlist,
   parts: { readonly store: BlockStore; readonly sizes: SizeMemory },
 ): Promise<ListInfo> {
-  const counts = { kept: 0, cached: 0, missing: 0 };
+  const counts = { kept: 0, cached: 0, seed: 0, missing: 0 };
   const lookUp = async (blockIndex: number): Promise<void> => {
     const hash = list.hashAt(blockIndex);
     const found = await parts.store.find(hash);
@@ -46,11 +48,12 @@ export async function listInfo(
   return {
     sizeBytes: list.sizeBytes ?? learned ?? null,
     blockCount,
-    distinctBlockCount: counts.kept + counts.cached + counts.missing,
+    distinctBlockCount: counts.kept + counts.cached + counts.seed + counts.missing,
     blockSizeBytes,
     digest,
     keptCount: counts.kept,
     cachedCount: counts.cached,
+    seedCount: counts.seed,
     missingCount: counts.missing,
   };
 }

@@ -1,0 +1,90 @@
+/**
+ * A file of the user's read through and its blocks named, a piece at a time: a read that waits is not held up for
+ * longer than a piece is being hashed. Gives names only; nobody takes these bytes for a block.
+ */
+import { createHash } from "node:crypto";
+import { constants } from "node:fs";
+import { open, type FileHandle } from "node:fs/promises";
+import { LIMITS } from "../core/limits.js";
+import { blockHashFromBytes, type BlockHash } from "../block/hash.js";
+import type { SeedFile } from "../block/ports.js";
+import { isSameFile, seedBlockCount } from "./seedRows.js";
+
+/** How fast seeds are hashed: awaited before each piece. @throws the reason to stop */
+export type SeedPace = (pieceBytes: number) => Promise<void>;
+
+export interface OpenSeed {
+  readonly file: SeedFile;
+  /**
+   * The names of its blocks from an index on. It ends early where the file is not as it was any more.
+   *
+   * @throws the system error of a read; what the pace throws
+   */
+  hashes(firstIndex: number, pace: SeedPace): AsyncGenerator<BlockHash>;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens a file to hash it.
+ *
+ * @returns undefined: it is no ordinary file, or has more blocks of this size than a list can
+ * @throws the system error
+ */
+export async function openSeed(
+  path: string,
+  blockSizeBytes: number,
+): Promise<OpenSeed | undefined> {
+  // O_NONBLOCK: a FIFO that took the file's place would hold a thread until somebody writes to it.
+  const flags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW;
+  const handle = await open(path, flags);
+  try {
+    const file = await fileOf(handle, path, blockSizeBytes);
+    if (file && seedBlockCount(file) <= LIMITS.hashlist.maxBlockCount) {
+      return {
+        file,
+        hashes: (firstIndex, pace) => hashesOf(handle, file, firstIndex, pace),
+        close: () => handle.close(),
+      };
+    }
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+  await handle.close();
+  return undefined;
+}
+
+async function fileOf(
+  handle: FileHandle,
+  path: string,
+  blockSizeBytes: number,
+): Promise<SeedFile | undefined> {
+  const stats = await handle.stat({ bigint: true });
+  if (!stats.isFile()) return undefined;
+  return { path, sizeBytes: Number(stats.size), mtimeNs: stats.mtimeNs, blockSizeBytes };
+}
+
+async function* hashesOf(
+  handle: FileHandle,
+  file: SeedFile,
+  firstIndex: number,
+  pace: SeedPace,
+): AsyncGenerator<BlockHash> {
+  const { path, sizeBytes, blockSizeBytes } = file;
+  const piece = Buffer.allocUnsafeSlow(Math.min(LIMITS.seeds.pieceBytes, blockSizeBytes));
+  for (let start = firstIndex * blockSizeBytes; start < sizeBytes; start += blockSizeBytes) {
+    const end = Math.min(start + blockSizeBytes, sizeBytes);
+    const hash = createHash("sha256");
+    for (let at = start; at < end;) {
+      const wantedBytes = Math.min(piece.length, end - at);
+      await pace(wantedBytes);
+      const { bytesRead } = await handle.read(piece, 0, wantedBytes, at);
+      if (bytesRead === 0) return;
+      hash.update(piece.subarray(0, bytesRead));
+      at += bytesRead;
+    }
+    yield blockHashFromBytes(hash.digest(), 0);
+    const now = await fileOf(handle, path, blockSizeBytes);
+    if (!now || !isSameFile(now, file)) return;
+  }
+}

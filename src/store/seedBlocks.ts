@@ -1,0 +1,120 @@
+/**
+ * Blocks that lie in files of the user's: finding and reading them where the index says. Whatever is not as the index
+ * says counts as not there, and is no error: the files are the user's.
+ */
+import { constants } from "node:fs";
+import { lstat, open } from "node:fs/promises";
+import { errorMessage, isPsyncError } from "../core/errors.js";
+import { LIMITS } from "../core/limits.js";
+import type { Logger } from "../core/log.js";
+import type { BlockHash } from "../block/hash.js";
+import type { StoredBlock } from "../block/ports.js";
+import { verifyBlock, type VerifiedBlock } from "../block/verify.js";
+import { isSameFile, type SeedPlace, type SeedRow } from "./seedRows.js";
+import { isAbsent } from "./storeError.js";
+import type { StoreIndex } from "./storeIndex.js";
+
+export interface SeedBlocks {
+  find(hash: BlockHash): Promise<StoredBlock | undefined>;
+  read(hash: BlockHash): Promise<VerifiedBlock | undefined>;
+}
+
+export interface SeedBlocksOptions {
+  readonly index: StoreIndex;
+  readonly log: Logger;
+  /** Whether a file that the index knows may be read: it is listed, or was named to this process. */
+  readonly isInUse: (seed: SeedRow) => boolean;
+  /** Told of a file that has another size or mtime than when it was hashed. */
+  readonly onChanged: (seed: SeedRow) => void;
+}
+
+export function createSeedBlocks({
+  index,
+  log,
+  isInUse,
+  onChanged,
+}: SeedBlocksOptions): SeedBlocks {
+  const placesOf = async (hash: BlockHash): Promise<readonly SeedPlace[]> => {
+    const { candidateCount } = LIMITS.seeds;
+    const places = await index.readSeeds((rows) => rows.placesOf(hash, candidateCount));
+    return (places ?? []).filter(({ seed }) => isInUse(seed));
+  };
+
+  const isAsHashed = (seed: SeedRow, stats: FileStats): boolean => {
+    if (!stats.isFile()) return false;
+    if (isSameFile(seed, { sizeBytes: Number(stats.size), mtimeNs: stats.mtimeNs })) return true;
+    onChanged(seed);
+    return false;
+  };
+
+  /** @returns the bytes that stand there, undefined where the file is gone or not as it was */
+  const readPlace = async (place: SeedPlace): Promise<Uint8Array | undefined> => {
+    const { seed, blockIndex } = place;
+    const sizeBytes = placeSize(place);
+    if (sizeBytes === undefined) return undefined;
+    const flags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW;
+    const handle = await open(seed.path, flags);
+    try {
+      if (!isAsHashed(seed, await handle.stat({ bigint: true }))) return undefined;
+      const bytes = Buffer.allocUnsafeSlow(sizeBytes);
+      const startBytes = blockIndex * seed.blockSizeBytes;
+      for (let done = 0; done < sizeBytes;) {
+        const position = startBytes + done;
+        const { bytesRead } = await handle.read(bytes, done, sizeBytes - done, position);
+        if (bytesRead === 0) return undefined;
+        done += bytesRead;
+      }
+      return bytes;
+    } finally {
+      await handle.close();
+    }
+  };
+
+  return {
+    async find(hash) {
+      for (const place of await placesOf(hash)) {
+        const sizeBytes = placeSize(place);
+        // A file that cannot be looked at does not have the block.
+        const stats = await lstat(place.seed.path, { bigint: true }).catch(() => undefined);
+        if (sizeBytes === undefined || !stats || !isAsHashed(place.seed, stats)) continue;
+        return { place: "seed", sizeBytes };
+      }
+      return undefined;
+    },
+
+    async read(hash) {
+      for (const place of await placesOf(hash)) {
+        const { path } = place.seed;
+        try {
+          const bytes = await readPlace(place);
+          if (bytes) return verifyBlock(hash, bytes);
+        } catch (error) {
+          const message = `block ${hash} is not read from ${path}: ${errorMessage(error)}`;
+          if (isAbsent(error)) log.debug(message);
+          else log.warn(message);
+          if (!isPsyncError(error, "ERR_PSYNC_HASH_MISMATCH")) continue;
+          // Written to without a new mtime, or a disk that rots: it is not asked for this block again.
+          await index.changeSeeds((rows) => {
+            rows.removeBlock(place);
+          });
+        }
+      }
+      return undefined;
+    },
+  };
+}
+
+interface FileStats {
+  isFile(): boolean;
+  readonly size: bigint;
+  readonly mtimeNs: bigint;
+}
+
+/** The length of a block there; undefined: there can be none, whatever the index says. */
+function placeSize({ seed, blockIndex }: SeedPlace): number | undefined {
+  const { sizeBytes, blockSizeBytes } = seed;
+  const leftBytes = sizeBytes - blockIndex * blockSizeBytes;
+  const lengthBytes = Math.min(blockSizeBytes, leftBytes);
+  const isSensible = blockIndex >= 0 && lengthBytes > 0;
+  return isSensible && lengthBytes <= LIMITS.block.maxSizeBytes ? lengthBytes : undefined;
+}
