@@ -4,6 +4,7 @@ import { stat } from "node:fs/promises";
 import type { BlockHash } from "./block/hash.js";
 import type { BlockSource, BlockStore, ServerMemory, SizeMemory } from "./block/ports.js";
 import { blockOf } from "./block/verify.js";
+import type { FreeSpace } from "./core/bytes.js";
 import { systemClock } from "./core/clock.js";
 import { errorMessage, PsyncError } from "./core/errors.js";
 import { LIMITS } from "./core/limits.js";
@@ -31,6 +32,8 @@ export interface StoreParts {
   readonly storePath: string;
   /** What the cache may take of the disk; undefined: LIMITS.store.cacheQuotaBytes. */
   readonly cacheQuotaBytes?: number | undefined;
+  /** What the cache leaves free of the disk; undefined: LIMITS.store.minFreeFraction of it. */
+  readonly minFree?: FreeSpace | undefined;
   readonly log: Logger;
 }
 
@@ -38,15 +41,17 @@ export interface StoreParts {
  * Opens the local store.
  *
  * @param access `write` must write; `cache` and `read` go on with a store that cannot be written, and `read`
- *   makes none where there is none
+ *   makes none where there is none; `look` changes nothing at all
  * @throws ERR_PSYNC_STORE it is not to be used
  */
 export function openLocalStore(
-  { storePath, cacheQuotaBytes, log }: StoreParts,
-  access: "write" | "cache" | "read",
+  { storePath, log, ...limits }: StoreParts,
+  access: "write" | "cache" | "read" | "look",
 ): Promise<Store> {
-  const options = { path: storePath, clock: systemClock, log, cacheQuotaBytes };
-  return access === "write" ? openStore(options) : openToRead({ ...options, wish: access });
+  const options = { path: storePath, clock: systemClock, log, ...limits };
+  if (access === "write") return openStore(options);
+  if (access === "look") return openStore({ ...options, readOnly: true });
+  return openToRead({ ...options, wish: access });
 }
 
 /**
@@ -108,6 +113,26 @@ export function serverName(address: string): string {
   return parseServer(address).url.display;
 }
 
+/** Servers, or what stands in their place. */
+interface ClosableSource extends BlockSource {
+  close(): Promise<void>;
+}
+
+/** Stands where servers would be, for who must not ask any. */
+export function createOfflineSource(): ClosableSource {
+  return {
+    fetch: ({ hash }) =>
+      Promise.reject(
+        new PsyncError(
+          "ERR_PSYNC_BLOCK_UNAVAILABLE",
+          `block ${hash} is not in the store, and --offline asks no server`,
+          { hint: "`psync check --offline LIST` says what else is missing" },
+        ),
+      ),
+    close: () => Promise.resolve(),
+  };
+}
+
 export interface ReadPath {
   readonly source: BlockSource;
   readonly sizes: SizeMemory;
@@ -119,7 +144,7 @@ export interface ReadPath {
 export function createReadPath(parts: {
   readonly store: BlockStore;
   readonly sizes: SizeMemory;
-  readonly servers: ServerSet;
+  readonly servers: ClosableSource;
   readonly log: Logger;
 }): ReadPath {
   const { store, sizes, servers, log } = parts;
@@ -146,7 +171,7 @@ export function createReadPath(parts: {
   };
 }
 
-async function closeSource(servers: ServerSet, stored: StoreThenFetch): Promise<void> {
+async function closeSource(servers: ClosableSource, stored: StoreThenFetch): Promise<void> {
   await servers.close();
   await stored.settled();
 }

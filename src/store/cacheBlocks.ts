@@ -6,15 +6,17 @@
  * what is still being written unless the quota is a handful of blocks.
  */
 import { rm, statfs } from "node:fs/promises";
+import type { FreeSpace } from "../core/bytes.js";
 import { createSemaphore } from "../core/semaphore.js";
 import { LIMITS } from "../core/limits.js";
 import type { Logger } from "../core/log.js";
+import type { BlockHash } from "../block/hash.js";
 import type { VerifiedBlock } from "../block/verify.js";
 import { allowedBytes, diskBytes, type CachedBlock, type DiskState } from "./evictionPolicy.js";
 import type { BlockFinder } from "./findBlocks.js";
 import { blockPath, type StoreLayout } from "./layout.js";
 import { orStoreError } from "./storeError.js";
-import type { StoreIndex } from "./storeIndex.js";
+import type { FoundFile, StoreIndex } from "./storeIndex.js";
 import type { TempFiles } from "./tempFiles.js";
 import { putInPlace, writeNewFile } from "./writeFile.js";
 
@@ -25,14 +27,25 @@ export interface BlockCacherOptions {
   readonly index: StoreIndex;
   readonly log: Logger;
   readonly quotaBytes: number;
+  /** What is left free of the disk. */
+  readonly minFree: FreeSpace;
   readonly signal: AbortSignal;
 }
 
-/** Makes the function that puts a block into cache/. */
-export function createBlockCacher(
-  options: BlockCacherOptions,
-): (block: VerifiedBlock) => Promise<void> {
-  const { layout, temp, finder, index, log, quotaBytes, signal } = options;
+export interface BlockCacher {
+  /** Puts a block into cache/. */
+  cache(block: VerifiedBlock): Promise<void>;
+  /**
+   * Makes room for a kept block that is to be moved to cache/, and counts it there.
+   *
+   * @returns false: the cache has no room for it
+   */
+  makeRoomForKept(hash: BlockHash, sizeBytes: number): Promise<boolean>;
+}
+
+/** Makes what puts blocks into cache/. */
+export function createBlockCacher(options: BlockCacherOptions): BlockCacher {
+  const { layout, temp, finder, index, log, quotaBytes, minFree, signal } = options;
   const oneAtATime = createSemaphore(1);
 
   const evict = async (blocks: readonly CachedBlock[]): Promise<void> => {
@@ -45,13 +58,14 @@ export function createBlockCacher(
     log.debug(`evicted ${blocks.length} cached blocks, ${blocks[0]?.hash ?? ""} first`);
   };
 
-  /** @returns whether the block may be written */
-  const makeRoom = async (block: VerifiedBlock): Promise<boolean> => {
-    const sizeBytes = diskBytes(block.bytes.length);
+  /** @param presentBytes what the block takes of the disk already @returns whether the block may be cached */
+  const makeRoom = async (block: FoundFile, presentBytes: number): Promise<boolean> => {
+    const { sizeBytes } = block;
     if (sizeBytes > quotaBytes) return false;
     for (let round = 0; round < LIMITS.store.evictionRounds; round += 1) {
-      const disk = await diskState(layout.cache, quotaBytes);
-      const reservation = await index.reserve({ hash: block.hash, sizeBytes }, disk);
+      const state = { quotaBytes, minFree, ...(await diskState(layout.cache)) };
+      const disk = { ...state, freeBytes: state.freeBytes + presentBytes };
+      const reservation = await index.reserve(block, disk);
       switch (reservation.kind) {
         case "reserved":
           return true;
@@ -71,7 +85,8 @@ export function createBlockCacher(
   const write = async (block: VerifiedBlock): Promise<void> => {
     const found = await finder.find(block.hash);
     if (found?.place === "kept" && found.sizeBytes === block.bytes.length) return;
-    if (!(await makeRoom(block))) {
+    const sizeBytes = diskBytes(block.bytes.length);
+    if (!(await makeRoom({ hash: block.hash, sizeBytes }, 0))) {
       log.debug(`no room in the cache for block ${block.hash} of ${block.bytes.length} bytes`);
       return;
     }
@@ -88,15 +103,19 @@ export function createBlockCacher(
     index.noteUse(block.hash);
   };
 
-  return (block) => oneAtATime.run(1, { signal }, () => write(block));
+  return {
+    cache: (block) => oneAtATime.run(1, { signal }, () => write(block)),
+    makeRoomForKept: (hash, length) => {
+      const sizeBytes = diskBytes(length);
+      return oneAtATime.run(1, { signal }, () => makeRoom({ hash, sizeBytes }, sizeBytes));
+    },
+  };
 }
 
-async function diskState(path: string, quotaBytes: number): Promise<DiskState> {
+async function diskState(path: string): Promise<Pick<DiskState, "freeBytes" | "totalBytes">> {
   const stats = await orStoreError("look at the disk of", path, () => statfs(path));
   return {
-    quotaBytes,
     freeBytes: stats.bavail * stats.bsize,
     totalBytes: stats.blocks * stats.bsize,
-    minFreeFraction: LIMITS.store.minFreeFraction,
   };
 }

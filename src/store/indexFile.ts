@@ -1,7 +1,7 @@
 /**
  * The SQLite file of the index: its schema, its settings and its statements. Synchronous, and every
  * statement touches few rows: the thread that runs them is the one that answers the mount.
- * What to do when it fails is decided in indexConnection.ts. The only importer of better-sqlite3.
+ * What to do when it fails is decided in indexConnection.ts.
  */
 import { createHash } from "node:crypto";
 import Database from "better-sqlite3";

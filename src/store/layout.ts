@@ -7,6 +7,7 @@
  *                       original psync reads and writes the same files
  *   cache/<hash>        blocks that may be evicted; beside blocks/ so that pinning is one rename
  *   tmp/<owner>.<id>    files being written; a name here says which process writes it (tempFiles.ts)
+ *   claims/             what running processes have kept or are about to; no block goes that is in it (claims.ts)
  *   quarantine/<name>   bad blocks `<hash>.<id>` and bad indexes `index.db.<id>`, for people to look at
  *   index.db            SQLite; may be deleted at any time
  *   config.json         what a person edits; not read here
@@ -25,13 +26,14 @@ export interface StoreLayout {
   readonly blocks: string;
   readonly cache: string;
   readonly tmp: string;
+  readonly claims: string;
   readonly quarantine: string;
   readonly log: string;
   readonly index: string;
 }
 
 /** The folders a store has, in the order they are made. */
-export const STORE_FOLDERS = ["blocks", "cache", "tmp", "quarantine", "log"] as const;
+export const STORE_FOLDERS = ["blocks", "cache", "tmp", "claims", "quarantine", "log"] as const;
 
 /** Names by which a folder is known to be a store, even when only some are there. */
 export const STORE_NAMES: readonly string[] = [...STORE_FOLDERS, "index.db", "config.json"];
@@ -46,6 +48,7 @@ export function storeLayout(path: string): StoreLayout {
     blocks: join(path, "blocks"),
     cache: join(path, "cache"),
     tmp: join(path, "tmp"),
+    claims: join(path, "claims"),
     quarantine: join(path, "quarantine"),
     log: join(path, "log"),
     index: join(path, "index.db"),

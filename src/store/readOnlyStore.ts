@@ -1,7 +1,9 @@
 /** A store that is only looked at: on a read-only disk, or another user's. Changes nothing, opens no index. */
+import type { BlockHash } from "../block/hash.js";
 import { PsyncError } from "../core/errors.js";
 import { LIMITS } from "../core/limits.js";
 import type { Logger } from "../core/log.js";
+import { readClaims } from "./claims.js";
 import { createBlockFinder } from "./findBlocks.js";
 import { placeFolder, type StoreLayout } from "./layout.js";
 import { listHashes } from "./listBlocks.js";
@@ -40,6 +42,7 @@ export async function openReadOnlyStore(options: ReadOnlyStoreOptions): Promise<
       keep: refuse,
       pin: refuse,
       sync: refuse,
+      claim: refuse,
       // As a cache without room: whoever fetched the block goes on with it.
       cache: () => Promise.resolve(),
       close,
@@ -54,7 +57,13 @@ export async function openReadOnlyStore(options: ReadOnlyStoreOptions): Promise<
     },
     // SQLite cannot read an index in a folder that it cannot write (native-notes/better-sqlite3.md, "WAL").
     servers: { load: () => new Map(), save: () => undefined, forget: refuse },
-    list: (place) => listHashes(placeFolder(layout, place)),
+    list: (place) => listIfThere(placeFolder(layout, place)),
+    claimed: () => readClaims(layout),
+    startSweep: refuse,
     close,
   };
+}
+
+async function* listIfThere(folder: string): AsyncGenerator<BlockHash, void, undefined> {
+  if (await isThere(folder)) yield* listHashes(folder);
 }
