@@ -4,6 +4,7 @@ import { stat } from "node:fs/promises";
 import type { BlockHash } from "./block/hash.js";
 import type { BlockSource, BlockStore, ServerMemory, SizeMemory } from "./block/ports.js";
 import { blockOf } from "./block/verify.js";
+import type { FreeSpace } from "./core/bytes.js";
 import { systemClock } from "./core/clock.js";
 import { errorMessage, PsyncError } from "./core/errors.js";
 import { LIMITS } from "./core/limits.js";
@@ -41,6 +42,8 @@ export interface StoreParts {
   readonly storePath: string;
   /** What the cache may take of the disk; undefined: LIMITS.store.cacheQuotaBytes. */
   readonly cacheQuotaBytes?: number | undefined;
+  /** What the cache leaves free of the disk; undefined: LIMITS.store.minFreeFraction of it. */
+  readonly minFree?: FreeSpace | undefined;
   readonly log: Logger;
 }
 
@@ -52,10 +55,10 @@ export interface StoreParts {
  * @throws ERR_PSYNC_STORE it is not to be used
  */
 export async function openLocalStore(
-  { storePath, cacheQuotaBytes, log }: StoreParts,
+  { storePath, log, ...limits }: StoreParts,
   access: "write" | "cache" | "read" | "look",
 ): Promise<Store> {
-  const options = { path: storePath, clock: systemClock, log, cacheQuotaBytes };
+  const options = { path: storePath, clock: systemClock, log, ...limits };
   if (access === "look") {
     if (!(await hasStoreName(storePath))) log.info(`there is no store at ${storePath}`);
     return openStore({ ...options, readOnly: true });
@@ -127,6 +130,26 @@ export function scrubLocalStore(
   return startScrub({ ...parts, clock: systemClock, nowUnixMs: Date.now });
 }
 
+/** Servers, or what stands in their place. */
+interface ClosableSource extends BlockSource {
+  close(): Promise<void>;
+}
+
+/** Stands where servers would be, for who must not ask any. */
+export function createOfflineSource(): ClosableSource {
+  return {
+    fetch: ({ hash }) =>
+      Promise.reject(
+        new PsyncError(
+          "ERR_PSYNC_BLOCK_UNAVAILABLE",
+          `block ${hash} is not in the store, and --offline asks no server`,
+          { hint: "`psync check --offline LIST` says what else is missing" },
+        ),
+      ),
+    close: () => Promise.resolve(),
+  };
+}
+
 export interface ReadPath {
   readonly source: BlockSource;
   readonly sizes: SizeMemory;
@@ -144,7 +167,7 @@ export interface ReadPath {
 export function createReadPath(parts: {
   readonly store: BlockStore;
   readonly sizes: SizeMemory;
-  readonly servers: ServerSet;
+  readonly servers: ClosableSource;
   readonly seeds?: Pick<StoreSeeds, "lookFor"> | undefined;
   readonly log: Logger;
 }): ReadPath {
@@ -182,7 +205,7 @@ export function createReadPath(parts: {
   };
 }
 
-async function closeSource(servers: ServerSet, stored: StoreThenFetch): Promise<void> {
+async function closeSource(servers: ClosableSource, stored: StoreThenFetch): Promise<void> {
   await servers.close();
   await stored.settled();
 }

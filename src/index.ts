@@ -5,7 +5,9 @@
 export { ERROR_TABLE, isPsyncError, PsyncError, type ErrorCode } from "./core/errors.js";
 export { createLogger, type Logger, type LogLevel } from "./core/log.js";
 export { systemClock, type Clock } from "./core/clock.js";
+export type { FreeSpace } from "./core/bytes.js";
 export { parseBlockHash, type BlockHash } from "./block/hash.js";
+export type { HashSet } from "./block/hashSet.js";
 export { blockOf, verifyBlock, type VerifiedBlock } from "./block/verify.js";
 export type {
   BlockPlace,
@@ -19,6 +21,9 @@ export type {
   ServerRecord,
   SizeMemory,
   StoredBlock,
+  Sweep,
+  SweepTo,
+  SweepTotals,
 } from "./block/ports.js";
 export { formatHashlist } from "./hashlist/format.js";
 export type { Hashlist, TrailerLine } from "./hashlist/hashlist.js";

@@ -75,6 +75,14 @@ export interface BlockStore {
   sync(hashes: readonly BlockHash[]): Promise<void>;
 
   /**
+   * Says that blocks will be needed, kept or not: from now until `close` nothing takes them out of what is kept.
+   * Whatever keeps or syncs blocks claims them itself; who first looks where they are claims them before that.
+   *
+   * @throws ERR_PSYNC_STORE it could not be said
+   */
+  claim(hashes: Iterable<BlockHash>): Promise<void>;
+
+  /**
    * Puts a block into the cache, evicting what was used least lately to stay in the quota.
    *
    * @throws ERR_PSYNC_STORE it could not be written; nothing partial is left
@@ -82,6 +90,41 @@ export interface BlockStore {
   cache(block: VerifiedBlock): Promise<void>;
 
   close(): Promise<void>;
+}
+
+/** What becomes of a kept block that is taken away. `cache`: it moves to the cache, as one that was used just now. */
+export type SweepTo = "nowhere" | "cache";
+
+export interface SweepTotals {
+  /** Blocks that are not kept any more, and what their files took. */
+  takenCount: number;
+  takenBytes: number;
+  /** Of these, those for which the cache had no room: they are gone. */
+  droppedCount: number;
+  /** Blocks that stay, since a running process claims them. */
+  claimedCount: number;
+}
+
+/**
+ * Takes kept blocks away, beside others that keep, read and serve. It begins before the lists are read that say what
+ * is needed: whatever is claimed from then on stays. One runs at a time on a store.
+ */
+export interface Sweep {
+  /**
+   * Takes blocks away, one by one, unless they are claimed; those that are not kept are passed over. A crash leaves
+   * each where it was or where it goes.
+   *
+   * @throws ERR_PSYNC_STORE a block could not be taken away; the signal's reason. What was done stays done
+   */
+  take(
+    hashes: Iterable<BlockHash>,
+    to: SweepTo,
+    options: {
+      readonly signal: AbortSignal;
+      readonly onProgress?: (totals: SweepTotals) => void;
+    },
+  ): Promise<SweepTotals>;
+  close(): void;
 }
 
 /**

@@ -4,7 +4,7 @@
  */
 import { readFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
-import { parseRate, parseSize } from "../core/bytes.js";
+import { parseFreeSpace, parseRate, parseSize, type FreeSpace } from "../core/bytes.js";
 import { errorMessage, PsyncError, readAt, systemErrorCode } from "../core/errors.js";
 import { parseHeaders, parseServer, type ServerSettings } from "../fetch/serverSettings.js";
 import {
@@ -19,13 +19,22 @@ export interface Config {
   /** In the order of preference. */
   readonly servers: readonly ServerSettings[];
   readonly cacheQuotaBytes: number | undefined;
+  readonly minFree: FreeSpace | undefined;
   readonly limitBytesPerSecond: number | undefined;
   /** Absolute; relative ones begin at the folder of the file. */
   readonly seeds: readonly string[];
 }
 
+const NO_CONFIG: Config = {
+  servers: [],
+  seeds: [],
+  cacheQuotaBytes: undefined,
+  minFree: undefined,
+  limitBytesPerSecond: undefined,
+};
+
 const HINT =
-  'it looks like this: { "servers": ["http://server.example:8000"], "cacheSize": "10GiB", "limitRate": "10MB/s" }';
+  'it looks like this: { "servers": ["http://server.example:8000"], "cacheSize": "10GiB", "minFree": "5%", "limitRate": "10MB/s" }';
 
 type JsonObject = Readonly<Record<string, unknown>>;
 
@@ -41,15 +50,13 @@ export async function readConfig(path: string): Promise<Config> {
     text = await readFile(path, "utf8");
   } catch (error) {
     const code = systemErrorCode(error);
-    if (code === "ENOENT" || code === "ENOTDIR") {
-      return { servers: [], seeds: [], cacheQuotaBytes: undefined, limitBytesPerSecond: undefined };
-    }
+    if (code === "ENOENT" || code === "ENOTDIR") return NO_CONFIG;
     throw new PsyncError("ERR_PSYNC_USAGE", `${path}: cannot be read: ${errorMessage(error)}`);
   }
   const config = readAt(path, () => {
     const members = objectOf(parseJson(text), HINT);
-    refuseUnknown(members, ["servers", "cacheSize", "limitRate", "seeds"]);
-    const { servers = [], cacheSize, limitRate, seeds = [] } = members;
+    refuseUnknown(members, ["servers", "cacheSize", "minFree", "limitRate", "seeds"]);
+    const { servers = [], cacheSize, minFree, limitRate, seeds = [] } = members;
     if (!Array.isArray(servers)) throw usage("servers: not a list in [ ]");
     if (!Array.isArray(seeds)) throw usage("seeds: not a list in [ ]");
     return {
@@ -59,6 +66,7 @@ export async function readConfig(path: string): Promise<Config> {
         throw usage(`seeds[${index}]: not a path in quotes`);
       }),
       cacheQuotaBytes: quoted("cacheSize", cacheSize, parseSize),
+      minFree: quoted("minFree", minFree, parseFreeSpace),
       limitBytesPerSecond: quoted("limitRate", limitRate, parseRate),
     };
   });
@@ -166,8 +174,8 @@ function refuseUnknown(members: JsonObject, known: readonly string[], hint?: str
   throw usage(problem, hint ?? `these are known: ${known.join(", ")}`);
 }
 
-/** A size or a rate, which stand in quotes for their units. */
-function quoted(name: string, value: unknown, parse: (text: string) => number): number | undefined {
+/** A size, a part or a rate, which stand in quotes for their units. */
+function quoted<T>(name: string, value: unknown, parse: (text: string) => T): T | undefined {
   if (value === undefined) return undefined;
   if (typeof value !== "string") throw usage(`${name}: not a text in quotes`, HINT);
   return readAt(name, () => parse(value));

@@ -3,17 +3,21 @@ import { createRequire } from "node:module";
 import yargs from "yargs";
 import { PsyncError } from "../core/errors.js";
 import { catCommand } from "./catCommand.js";
+import { checkCommand } from "./checkCommand.js";
 import { doctorCommand } from "./doctorCommand.js";
 import { exportCommand } from "./exportCommand.js";
 import { fsckCommand } from "./fsckCommand.js";
+import { gcCommand } from "./gcCommand.js";
 import { getCommand } from "./getCommand.js";
 import { glueCommand } from "./glueCommand.js";
 import { infoCommand } from "./infoCommand.js";
 import { mountCommand } from "./mountCommand.js";
 import { exitStatusOf, showError } from "./output.js";
+import { pinCommand } from "./pinCommand.js";
 import { serveCommand } from "./serveCommand.js";
 import { serversCommand } from "./serversCommand.js";
 import { umountCommand } from "./umountCommand.js";
+import { unpinCommand } from "./unpinCommand.js";
 
 /** Runs one command line, without the program's name. @returns the exit status */
 export async function main(args: readonly string[]): Promise<number> {
@@ -40,6 +44,10 @@ export async function main(args: readonly string[]): Promise<number> {
     .command(glueCommand)
     .command(catCommand)
     .command(infoCommand)
+    .command(checkCommand)
+    .command(pinCommand)
+    .command(unpinCommand)
+    .command(gcCommand)
     .command(serversCommand)
     .command(fsckCommand)
     .command(doctorCommand)

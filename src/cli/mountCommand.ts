@@ -13,6 +13,7 @@ import {
   cacheSizeOption,
   defineCommand,
   limitRateOption,
+  minFreeOption,
   seedOption,
   serverOption,
   type CommandContext,
@@ -31,8 +32,13 @@ export const mountCommand = defineCommand({
       .positional("mountpoint", { type: "string", demandOption: true, describe: "empty folder" })
       .option("server", serverOption)
       .option("cache-size", cacheSizeOption)
+      .option("min-free", minFreeOption)
       .option("limit-rate", limitRateOption)
       .option("seed", seedOption)
+      .option("offline", {
+        type: "boolean",
+        describe: "ask no server, whatever is configured: only what is in the store can be read",
+      })
       .option("daemon", {
         alias: "d",
         type: "boolean",
@@ -42,6 +48,7 @@ export const mountCommand = defineCommand({
       .example("psync mount lists/ /mnt/psync --server http://localhost:8000", "until Ctrl-C")
       .example("psync mount lists/ /mnt/psync --daemon", "until `psync umount /mnt/psync`"),
   run: async (args, context) => {
+    if (args.offline === true && args.server !== undefined) throw offlineWithServer();
     const mountpoint = resolve(args.mountpoint);
     const logPath = daemonLogPath(context.settings.storePath, mountpoint);
     if (isDaemonChild()) {
@@ -71,6 +78,7 @@ interface MountArguments {
   readonly lists: string;
   readonly mountpoint: string;
   readonly allowOther: boolean | undefined;
+  readonly offline: boolean | undefined;
 }
 
 async function mountUntilStopped(
@@ -80,13 +88,16 @@ async function mountUntilStopped(
 ): Promise<void> {
   const { settings, log, signal } = context;
   const { storePath } = settings;
-  const asked = await settings.servers();
+  const isOffline = args.offline === true;
+  const asked = isOffline ? [] : await settings.servers();
   const cacheQuotaBytes = await settings.cacheQuotaBytes();
+  const minFree = await settings.minFree();
   const limitBytesPerSecond = await settings.limitBytesPerSecond();
   const seeds = await settings.seeds();
   const {
     createListsFileSystem,
     createMountDriver,
+    createOfflineSource,
     createReadPath,
     createServers,
     openLocalStore,
@@ -94,9 +105,11 @@ async function mountUntilStopped(
   } = await import("../compose.js");
   const { startMountSession } = await import("../mount/mountSession.js");
   const listsPath = await realListsPath(args.lists);
-  const store = await openLocalStore({ storePath, cacheQuotaBytes, log }, "cache");
+  const store = await openLocalStore({ storePath, cacheQuotaBytes, minFree, log }, "cache");
   const records = store.servers;
-  const servers = createServers({ servers: asked, log, limitBytesPerSecond, records });
+  const servers = isOffline
+    ? createOfflineSource()
+    : createServers({ servers: asked, log, limitBytesPerSecond, records });
   const readPath = createReadPath({
     store: store.blocks,
     sizes: store.sizes,
@@ -126,7 +139,8 @@ async function mountUntilStopped(
       },
     );
     store.seeds.hashBehind();
-    if (asked.length === 0) warnWithoutServers(log);
+    if (isOffline) log.info("no server is asked: only blocks that are in the store can be read");
+    else if (asked.length === 0) warnWithoutServers(log);
     onReady(`${listsPath} is mounted at ${session.mountpoint}`);
     await untilStopped(signal, session.closed);
     if (signal.aborted) await session.stop();
@@ -137,6 +151,12 @@ async function mountUntilStopped(
       await store.close();
     }, log);
   }
+}
+
+function offlineWithServer(): PsyncError {
+  return new PsyncError("ERR_PSYNC_USAGE", "--offline asks no server, and --server names one", {
+    hint: "leave one of the two out",
+  });
 }
 
 function warnWithoutServers(log: Logger): void {

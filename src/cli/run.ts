@@ -42,6 +42,13 @@ export function defineCommand<Args extends GlobalArguments>(
   };
 }
 
+/** Lists by path, as every command has them that walks folders; see `findLists`. */
+export const listsOption = {
+  type: "string",
+  array: true,
+  describe: "hashlist files, and folders with all lists in them",
+} as const;
+
 /** `--server`, as every command has it that asks servers. */
 export const serverOption = {
   type: "string",
@@ -56,6 +63,19 @@ export const cacheSizeOption = {
   type: "string",
   requiresArg: true,
   describe: "what fetched blocks may take of the disk [config.json, 10GiB]",
+} as const;
+
+/** `--min-free`, as every command has it that caches what it fetches. */
+export const minFreeOption = {
+  type: "string",
+  requiresArg: true,
+  describe: "what the cache leaves free of the disk: 20GiB, 10% [config.json, 5%]",
+} as const;
+
+/** `--explain`, as every command has it that fetches blocks by list. */
+export const explainOption = {
+  type: "boolean",
+  describe: "say of each fetched block which servers were asked and what each did",
 } as const;
 
 /** `--limit-rate`, as every command has it that fetches for long. */
@@ -113,6 +133,7 @@ const REPEATABLE: ReadonlySet<string> = new Set([
   "list",
   "forget",
   "lists",
+  "keep",
 ]);
 
 function refuseTwice(args: GlobalArguments): void {

@@ -4,7 +4,7 @@ import { PsyncError } from "../core/errors.js";
 import { LIMITS } from "../core/limits.js";
 import { closeInTime } from "./closeInTime.js";
 import { writeOut } from "./output.js";
-import { cacheSizeOption, defineCommand, serverOption } from "./run.js";
+import { cacheSizeOption, defineCommand, minFreeOption, serverOption } from "./run.js";
 
 export const serveCommand = defineCommand({
   command: ["serve [address]", "up [address]"],
@@ -21,6 +21,7 @@ export const serveCommand = defineCommand({
         describe: "fetch what the store lacks from this server, and cache it; repeatable",
       })
       .option("cache-size", cacheSizeOption)
+      .option("min-free", minFreeOption)
       .example("psync serve", "for this machine, at port 8000")
       .example("psync serve 0.0.0.0:8000", "for everybody who can reach this machine")
       .example("psync serve :8000 --server http://far.example:8000", "a cache near the readers"),
@@ -30,13 +31,15 @@ export const serveCommand = defineCommand({
     const { parseServerAddress } = await import("../server/serverAddress.js");
     const address = parseServerAddress(args.address);
     const upstream = args.server;
-    if (args.cacheSize !== undefined && !upstream) throw nothingToCache();
+    if (args.cacheSize !== undefined && !upstream) throw nothingToCache("--cache-size");
+    if (args.minFree !== undefined && !upstream) throw nothingToCache("--min-free");
     const { storePath } = settings;
     const cacheQuotaBytes = upstream && (await settings.cacheQuotaBytes());
+    const minFree = upstream && (await settings.minFree());
     const patienceMs = LIMITS.server.pullPatienceMs;
     const upstreamServers = upstream && (await settings.servers());
     const access = upstream ? "cache" : "read";
-    const store = await openLocalStore({ storePath, cacheQuotaBytes, log }, access);
+    const store = await openLocalStore({ storePath, cacheQuotaBytes, minFree, log }, access);
     const records = store.servers;
     const servers =
       upstreamServers && createServers({ servers: upstreamServers, log, patienceMs, records });
@@ -68,8 +71,8 @@ export const serveCommand = defineCommand({
   },
 });
 
-function nothingToCache(): PsyncError {
+function nothingToCache(option: string): PsyncError {
   return new PsyncError("ERR_PSYNC_USAGE", "without --server nothing is cached", {
-    hint: "leave --cache-size out, or name a server to fetch from: --server URL",
+    hint: `leave ${option} out, or name a server to fetch from: --server URL`,
   });
 }

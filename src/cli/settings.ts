@@ -4,7 +4,7 @@
  */
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
-import { parseRate, parseSize } from "../core/bytes.js";
+import { parseFreeSpace, parseRate, parseSize, type FreeSpace } from "../core/bytes.js";
 import { isPsyncError, readAt, type PsyncError } from "../core/errors.js";
 import { readProxies } from "../fetch/proxies.js";
 import { parseServer, type ServerSettings } from "../fetch/serverSettings.js";
@@ -24,6 +24,8 @@ export interface Settings {
   servers(named?: readonly string[]): Promise<readonly ServerSettings[]>;
   /** What the cache may take of the disk; undefined: what the store takes for itself. @throws ERR_PSYNC_USAGE */
   cacheQuotaBytes(): Promise<number | undefined>;
+  /** What the cache leaves free of the disk; undefined: what the store leaves by itself. @throws ERR_PSYNC_USAGE */
+  minFree(): Promise<FreeSpace | undefined>;
   /** How fast blocks may be fetched, from all servers together; undefined: no limit. @throws ERR_PSYNC_USAGE */
   limitBytesPerSecond(): Promise<number | undefined>;
   /** Files and folders to take blocks from, absolute. @throws ERR_PSYNC_USAGE */
@@ -36,6 +38,7 @@ export interface SettingsArguments {
   readonly store?: string | undefined;
   readonly server?: readonly string[] | undefined;
   readonly cacheSize?: string | undefined;
+  readonly minFree?: string | undefined;
   readonly limitRate?: string | undefined;
   readonly seed?: readonly string[] | undefined;
 }
@@ -84,6 +87,11 @@ export function resolveSettings(
     },
     cacheQuotaBytes: async () =>
       args.cacheSize === undefined ? (await config()).cacheQuotaBytes : parseSize(args.cacheSize),
+    minFree: async () => {
+      const { minFree } = args;
+      if (minFree === undefined) return (await config()).minFree;
+      return readAt("--min-free", () => parseFreeSpace(minFree));
+    },
     limitBytesPerSecond: async () => {
       const { limitRate } = args;
       if (limitRate === undefined) return (await config()).limitBytesPerSecond;

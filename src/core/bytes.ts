@@ -58,6 +58,26 @@ export function parseRate(text: string): number {
   return bytesPerSecond;
 }
 
+/** A part of a disk: so many bytes, or a fraction of the whole, 0 to 1. */
+export type FreeSpace = { readonly bytes: number } | { readonly fraction: number };
+
+/**
+ * Reads a part of a disk: a size as `parseSize` reads it, or a percentage of the whole: `5%`, `0.5 %`.
+ *
+ * @throws ERR_PSYNC_USAGE it is neither, or more than the whole
+ */
+export function parseFreeSpace(text: string): FreeSpace {
+  const percent = /^\s*(\d+(?:\.\d+)?)\s*%\s*$/.exec(text)?.[1];
+  if (percent !== undefined && Number(percent) <= 100) return { fraction: Number(percent) / 100 };
+  try {
+    return { bytes: parseSize(text) };
+  } catch {
+    throw new PsyncError("ERR_PSYNC_USAGE", `not a part of a disk: ${JSON.stringify(text)}`, {
+      hint: "write a size, or a percentage of the disk: 20GiB, 5%",
+    });
+  }
+}
+
 const SHOWN_UNITS = ["B", "KiB", "MiB", "GiB", "TiB"] as const;
 
 /** Shows bytes in binary units with at most one decimal: `2MiB`, `1.5GiB`, `17B`. */

@@ -180,6 +180,17 @@ export const LIMITS = {
     keepWritesAtOnce: 4,
     /** Rounds of choosing and removing before a block is not cached because others fill what was freed. */
     evictionRounds: 8,
+    /** Names written to claims/ at once: 128 KiB, under a millisecond for which others wait. */
+    claimBatchCount: 4_096,
+    /** Who finds claims/ locked tries again after this; nobody holds it for longer than a batch takes. */
+    claimRetryMs: 5,
+    /** After this the other process hangs: it was stopped, or its disk does not answer. */
+    claimBusyMs: 60_000,
+    /** Kept blocks taken away while claims/ is locked, a few milliseconds, then a pause for those that keep. */
+    sweepBatchCount: 64,
+    sweepPauseMs: 5,
+    /** Another `gc` or `unpin` is waited for this long; one that ends claims holds the same lock for an instant. */
+    sweepBusyMs: 2_000,
     /** A temp file whose owner cannot be looked up (another container or machine) is left this long. */
     foreignTempFileMs: 24 * 60 * 60_000,
   },

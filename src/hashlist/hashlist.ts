@@ -1,6 +1,6 @@
 /** A hashlist in memory: 32 bytes a block, whatever the text looked like. */
-import { randomInt } from "node:crypto";
 import { HASH_BYTES, blockHashFromBytes, type BlockHash } from "../block/hash.js";
+import { hashWord } from "../block/hashWord.js";
 
 /** One line of a trailer that psync does not know; it is kept as it was. */
 export interface TrailerLine {
@@ -23,17 +23,6 @@ export interface Hashlist {
   hashAt(blockIndex: number): BlockHash;
   /** 32 bits that follow from the name of one block, others in each process: for tables, where strings take too much. */
   hashWordAt(blockIndex: number): number;
-}
-
-/** A list can be made up of names that share bits; nobody can know which of them share a place in a table. */
-const MIX_SEED = randomInt(1, 2 ** 31);
-
-/** Lets every bit of a number change every other one: the last step of MurmurHash3. */
-function mix(value: number): number {
-  let mixed = value;
-  mixed = Math.imul(mixed ^ (mixed >>> 16), 0x85ebca6b);
-  mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
-  return mixed ^ (mixed >>> 16);
 }
 
 /** @param hashes Buffer[32 × blockCount], owned by the list from here on */
@@ -59,14 +48,7 @@ export function createHashlist(parts: {
       }
       return blockHashFromBytes(hashes, blockIndex * HASH_BYTES);
     },
-    hashWordAt(blockIndex) {
-      const start = blockIndex * HASH_BYTES;
-      let mixed = MIX_SEED;
-      for (let at = start; at < start + HASH_BYTES; at += 4) {
-        mixed = mix(mixed ^ hashes.readInt32LE(at));
-      }
-      return mixed >>> 0;
-    },
+    hashWordAt: (blockIndex) => hashWord(hashes, blockIndex * HASH_BYTES),
   };
 }
 

@@ -7,7 +7,7 @@
  * written lies there uncounted until its use is written to the index, which is within LIMITS.store.indexFlushMs.
  */
 import { rm, statfs } from "node:fs/promises";
-import { formatSize } from "../core/bytes.js";
+import { formatSize, type FreeSpace } from "../core/bytes.js";
 import { PsyncError } from "../core/errors.js";
 import { createSemaphore } from "../core/semaphore.js";
 import { LIMITS } from "../core/limits.js";
@@ -18,7 +18,7 @@ import { allowedBytes, diskBytes, type CachedBlock, type DiskState } from "./evi
 import type { BlockFinder } from "./findBlocks.js";
 import { blockPath, type StoreLayout } from "./layout.js";
 import { orStoreError } from "./storeError.js";
-import type { StoreIndex } from "./storeIndex.js";
+import type { FoundFile, StoreIndex } from "./storeIndex.js";
 import type { TempFiles } from "./tempFiles.js";
 import { putInPlace, writeNewFile } from "./writeFile.js";
 
@@ -29,14 +29,30 @@ export interface BlockCacherOptions {
   readonly index: StoreIndex;
   readonly log: Logger;
   readonly quotaBytes: number;
+  /** What is left free of the disk. */
+  readonly minFree: FreeSpace;
   readonly signal: AbortSignal;
 }
 
-/** Makes the function that puts a block into cache/. */
-export function createBlockCacher(
-  options: BlockCacherOptions,
-): (block: VerifiedBlock) => Promise<void> {
-  const { layout, temp, finder, index, log, quotaBytes, signal } = options;
+export interface BlockCacher {
+  /** Puts a block into cache/. @throws ERR_PSYNC_STORE it cannot be written, or the disk has no room for it */
+  cache(block: VerifiedBlock): Promise<void>;
+  /**
+   * Makes room for a kept block that is to be moved to cache/, and counts it there.
+   *
+   * @returns false: the cache has no room for it
+   */
+  makeRoomForKept(hash: BlockHash, sizeBytes: number): Promise<boolean>;
+}
+
+/** What became of an attempt to make room; `full disk`: not the quota, but the disk has none. */
+type Room =
+  | { readonly kind: "made" | "over quota" }
+  | { readonly kind: "full disk"; readonly disk: DiskState };
+
+/** Makes what puts blocks into cache/. */
+export function createBlockCacher(options: BlockCacherOptions): BlockCacher {
+  const { layout, temp, finder, index, log, quotaBytes, minFree, signal } = options;
   const places = createSemaphore(LIMITS.store.cacheWritesAtOnce);
   const writing = new Set<BlockHash>();
   /** Written, or waiting for that: a block that is handed in twice is written once. */
@@ -52,35 +68,35 @@ export function createBlockCacher(
     log.debug(`evicted ${blocks.length} cached blocks, ${blocks[0]?.hash ?? ""} first`);
   };
 
-  /**
-   * @returns whether the block may be written; not where the quota has no room for it
-   * @throws ERR_PSYNC_STORE the disk has none
-   */
-  const makeRoom = async (block: VerifiedBlock): Promise<boolean> => {
-    const sizeBytes = diskBytes(block.bytes.length);
-    if (sizeBytes > quotaBytes) return false;
+  /** @param presentBytes what the block takes of the disk already */
+  const makeRoom = async (block: FoundFile, presentBytes: number): Promise<Room> => {
+    const { sizeBytes } = block;
+    if (sizeBytes > quotaBytes) return { kind: "over quota" };
     for (let round = 0; round < LIMITS.store.evictionRounds; round += 1) {
-      const disk = await diskState(layout.cache, quotaBytes);
-      const reservation = await index.reserve({ hash: block.hash, sizeBytes }, disk, writing);
+      const state = await diskState(layout.cache);
+      const freeBytes = state.freeBytes + presentBytes;
+      const disk = { ...state, freeBytes, quotaBytes, minFree };
+      const reservation = await index.reserve(block, disk, writing);
       switch (reservation.kind) {
         case "reserved":
-          return true;
+          return { kind: "made" };
         case "evict":
           await evict(reservation.blocks);
           break;
         case "no room":
-          if (diskHasRoom(disk, sizeBytes)) return false;
-          throw noRoomOnDisk(layout.cache, disk);
+          return diskHasRoom(disk, sizeBytes)
+            ? { kind: "over quota" }
+            : { kind: "full disk", disk };
         case "unknown": {
           // Without an index only the disk's own limit can be kept; the quota is met when it is back.
-          if (diskHasRoom(disk, sizeBytes)) return true;
+          if (diskHasRoom(disk, sizeBytes)) return { kind: "made" };
           const victims = round === 0 ? await index.chooseVictims(sizeBytes, disk, writing) : [];
-          if (victims.length === 0) throw noRoomOnDisk(layout.cache, disk);
+          if (victims.length === 0) return { kind: "full disk", disk };
           await evict(victims);
         }
       }
     }
-    return false;
+    return { kind: "over quota" };
   };
 
   const write = async (block: VerifiedBlock): Promise<void> => {
@@ -95,7 +111,10 @@ export function createBlockCacher(
   const writeOne = async (block: VerifiedBlock): Promise<void> => {
     const found = await finder.find(block.hash);
     if (found?.place === "kept" && found.sizeBytes === block.bytes.length) return;
-    if (!(await makeRoom(block))) {
+    const sizeBytes = diskBytes(block.bytes.length);
+    const room = await makeRoom({ hash: block.hash, sizeBytes }, 0);
+    if (room.kind === "full disk") throw noRoomOnDisk(layout.cache, room.disk);
+    if (room.kind !== "made") {
       log.debug(`no room in the cache for block ${block.hash} of ${block.bytes.length} bytes`);
       return;
     }
@@ -112,14 +131,21 @@ export function createBlockCacher(
     index.noteUse(block.hash);
   };
 
-  return (block) => {
-    const known = underWay.get(block.hash);
-    if (known) return known;
-    const written = places
-      .run(1, { signal }, () => write(block))
-      .finally(() => underWay.delete(block.hash));
-    underWay.set(block.hash, written);
-    return written;
+  return {
+    cache: (block) => {
+      const known = underWay.get(block.hash);
+      if (known) return known;
+      const written = places
+        .run(1, { signal }, () => write(block))
+        .finally(() => underWay.delete(block.hash));
+      underWay.set(block.hash, written);
+      return written;
+    },
+    makeRoomForKept: async (hash, length) => {
+      const sizeBytes = diskBytes(length);
+      const room = await places.run(1, { signal }, () => makeRoom({ hash, sizeBytes }, sizeBytes));
+      return room.kind === "made";
+    },
   };
 }
 
@@ -128,20 +154,18 @@ function diskHasRoom(disk: DiskState, sizeBytes: number): boolean {
 }
 
 function noRoomOnDisk(path: string, disk: DiskState): PsyncError {
-  const { freeBytes, totalBytes, minFreeFraction } = disk;
+  const { freeBytes, totalBytes, minFree } = disk;
   const free = `only ${formatSize(freeBytes)} of ${formatSize(totalBytes)} are free`;
-  const kept = `the cache leaves ${minFreeFraction * 100} % free`;
+  const left = "bytes" in minFree ? formatSize(minFree.bytes) : `${minFree.fraction * 100} %`;
+  const kept = `the cache leaves ${left} free`;
   return new PsyncError("ERR_PSYNC_STORE", `there is no room in ${path}: ${free}, and ${kept}`, {
     hint: "free space on that disk, or give a store on another one with --store",
   });
 }
-
-async function diskState(path: string, quotaBytes: number): Promise<DiskState> {
+async function diskState(path: string): Promise<Pick<DiskState, "freeBytes" | "totalBytes">> {
   const stats = await orStoreError("look at the disk of", path, () => statfs(path));
   return {
-    quotaBytes,
     freeBytes: stats.bavail * stats.bsize,
     totalBytes: stats.blocks * stats.bsize,
-    minFreeFraction: LIMITS.store.minFreeFraction,
   };
 }

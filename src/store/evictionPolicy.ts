@@ -1,5 +1,6 @@
 /** Which cached blocks go, and how much the cache may hold. Pure: no clock, no disk, no index. */
 import type { BlockHash } from "../block/hash.js";
+import type { FreeSpace } from "../core/bytes.js";
 
 /** A cached block as the index knows it. */
 export interface CachedBlock {
@@ -24,18 +25,21 @@ export interface DiskState {
   readonly freeBytes: number;
   /** The whole file system. */
   readonly totalBytes: number;
-  /** Part of the file system that is left free. */
-  readonly minFreeFraction: number;
+  /** What is left free of the file system. */
+  readonly minFree: FreeSpace;
 }
 
 /**
- * What the cache may hold: the quota, or what leaves the fraction of the disk free, whichever is less.
+ * What the cache may hold: the quota, or what leaves as much of the disk free as is wanted, whichever is less.
  *
  * @param cachedBytes what it holds now
  * @returns integer bytes ≥ 0
  */
 export function allowedBytes(disk: DiskState, cachedBytes: number): number {
-  const spareBytes = disk.freeBytes - Math.ceil(disk.totalBytes * disk.minFreeFraction);
+  const { minFree } = disk;
+  const minFreeBytes =
+    "bytes" in minFree ? minFree.bytes : Math.ceil(disk.totalBytes * minFree.fraction);
+  const spareBytes = disk.freeBytes - minFreeBytes;
   return Math.max(0, Math.min(disk.quotaBytes, cachedBytes + spareBytes));
 }
 

@@ -1,8 +1,8 @@
 /**
  * Blocks in their two places: finding, reading, setting bad ones aside. Writes no block.
  *
- * Other processes keep, pin and evict at the same time. A block moves only one way, from cache/ to blocks/;
- * so whoever looks in blocks/, cache/ and blocks/ again has not missed one that was there all the time.
+ * Other processes keep, pin, unpin and evict at the same time. A block that is there all the time and moves once,
+ * either way, is not missed by whoever looks in blocks/, cache/ and blocks/ again.
  */
 import { link, lstat, rename, rm } from "node:fs/promises";
 import { syncFolder } from "../core/atomicFile.js";

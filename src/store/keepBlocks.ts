@@ -31,12 +31,14 @@ export interface BlockKeeperOptions {
   readonly temp: TempFiles;
   readonly finder: BlockFinder;
   readonly log: Logger;
+  /** From then on no other process takes these blocks out of blocks/. */
+  readonly claim: (hashes: Iterable<BlockHash>) => Promise<void>;
   /** Told of blocks that have left cache/. */
   readonly onUncached: (hashes: readonly BlockHash[]) => void;
 }
 
 export function createBlockKeeper(options: BlockKeeperOptions): BlockKeeper {
-  const { layout, temp, finder, log, onUncached } = options;
+  const { layout, temp, finder, log, claim, onUncached } = options;
   let lostSync: Error | undefined;
 
   /**
@@ -108,6 +110,7 @@ export function createBlockKeeper(options: BlockKeeperOptions): BlockKeeper {
     assertDurable();
     const byHash = new Map(blocks.map((block) => [block.hash, block]));
     if (byHash.size === 0) return;
+    await claim(byHash.keys());
     await inParallel(byHash.values(), LIMITS.store.keepWritesAtOnce, keepOne);
     await syncForGood(layout.blocks, () => syncFolder(layout.blocks));
     assertDurable();
@@ -117,6 +120,7 @@ export function createBlockKeeper(options: BlockKeeperOptions): BlockKeeper {
   const sync = async (hashes: readonly BlockHash[]): Promise<void> => {
     assertDurable();
     if (hashes.length === 0) return;
+    await claim(hashes);
     await inParallel(new Set(hashes), LIMITS.store.keepWritesAtOnce, syncOne);
     await syncForGood(layout.blocks, () => syncFolder(layout.blocks));
     assertDurable();
@@ -146,6 +150,7 @@ export function createBlockKeeper(options: BlockKeeperOptions): BlockKeeper {
 
   const pin = async (hash: BlockHash): Promise<boolean> => {
     assertDurable();
+    await claim([hash]);
     const found = await finder.read(hash);
     if (!found) return false;
     if (found.place === "cached" && (await moveCached(found))) {

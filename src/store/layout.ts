@@ -7,6 +7,7 @@
  *                       original psync reads and writes the same files
  *   cache/<hash>        blocks that may be evicted; beside blocks/ so that pinning is one rename
  *   tmp/<owner>.<id>    files being written; a name here says which process writes it (tempFiles.ts)
+ *   claims/             what running processes have kept or are about to; no block goes that is in it (claims.ts)
  *   quarantine/<name>   bad blocks `<hash>.<id>` and bad indexes `index.db.<id>`, for people to look at;
  *                       `<hash>.kept.<id>` says that the block was kept, and has to be had again
  *   fsck.json           where a check was interrupted (fsckState.ts); may be deleted at any time
@@ -28,6 +29,7 @@ export interface StoreLayout {
   readonly blocks: string;
   readonly cache: string;
   readonly tmp: string;
+  readonly claims: string;
   readonly quarantine: string;
   readonly log: string;
   readonly index: string;
@@ -36,7 +38,7 @@ export interface StoreLayout {
 }
 
 /** The folders a store has, in the order they are made. */
-export const STORE_FOLDERS = ["blocks", "cache", "tmp", "quarantine", "log"] as const;
+export const STORE_FOLDERS = ["blocks", "cache", "tmp", "claims", "quarantine", "log"] as const;
 
 /** Names by which a folder is known to be a store, even when only some are there. */
 export const STORE_NAMES: readonly string[] = [
@@ -56,6 +58,7 @@ export function storeLayout(path: string): StoreLayout {
     blocks: join(path, "blocks"),
     cache: join(path, "cache"),
     tmp: join(path, "tmp"),
+    claims: join(path, "claims"),
     quarantine: join(path, "quarantine"),
     log: join(path, "log"),
     index: join(path, "index.db"),

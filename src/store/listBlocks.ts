@@ -2,7 +2,7 @@
 import { lstat, opendir } from "node:fs/promises";
 import { join } from "node:path";
 import { parseBlockHash, type BlockHash } from "../block/hash.js";
-import { isAbsent } from "./storeError.js";
+import { isAbsent, orStoreError } from "./storeError.js";
 
 export interface ListedBlock {
   readonly hash: BlockHash;
@@ -14,11 +14,12 @@ export interface ListedBlock {
  * Yields the names in a folder that are blocks' names, in no order. Other names are passed over: the folder
  * may be a web server's, with an index.html of its own.
  *
- * @throws the system error, when the folder cannot be read
+ * @throws ERR_PSYNC_STORE the folder cannot be read
  * Cost: memory of one batch of names; the folder may hold millions.
  */
 export async function* listHashes(folder: string): AsyncGenerator<BlockHash, void, undefined> {
-  for await (const entry of await opendir(folder, { bufferSize: 256 })) {
+  const entries = await orStoreError("list", folder, () => opendir(folder, { bufferSize: 256 }));
+  for await (const entry of entries) {
     const hash = parseBlockHash(entry.name);
     if (hash === entry.name) yield hash;
   }

@@ -5,14 +5,17 @@
 import { randomUUID } from "node:crypto";
 import { setMaxListeners } from "node:events";
 import { lstat, readFile } from "node:fs/promises";
+import type { FreeSpace } from "../core/bytes.js";
 import type { Clock } from "../core/clock.js";
 import { errorMessage } from "../core/errors.js";
 import { LIMITS } from "../core/limits.js";
 import type { Logger } from "../core/log.js";
 import type { BlockHash } from "../block/hash.js";
-import type { BlockPlace, BlockStore, ServerMemory, SizeMemory } from "../block/ports.js";
+import type { BlockPlace, BlockStore, ServerMemory, SizeMemory, Sweep } from "../block/ports.js";
 import type { VerifiedBlock } from "../block/verify.js";
+import type { HashSet } from "../block/hashSet.js";
 import { createBlockCacher } from "./cacheBlocks.js";
+import { createClaims, readClaims } from "./claims.js";
 import { diskBytes } from "./evictionPolicy.js";
 import { createBlockFinder } from "./findBlocks.js";
 import { createBlockKeeper } from "./keepBlocks.js";
@@ -26,6 +29,7 @@ import { orStoreError } from "./storeError.js";
 import { prepareFolders } from "./storeFolders.js";
 import { StoreIndex } from "./storeIndex.js";
 import { SeedSet, type StoreSeeds } from "./storeSeeds.js";
+import { startSweep } from "./sweep.js";
 import { openTempFiles } from "./tempFiles.js";
 import { createUpkeep, type Upkeep } from "./upkeep.js";
 
@@ -36,6 +40,8 @@ export interface StoreOptions {
   readonly log: Logger;
   /** What cache/ may take of the disk; LIMITS.store.cacheQuotaBytes unless said otherwise. 0: nothing is cached. */
   readonly cacheQuotaBytes?: number | undefined;
+  /** What the cache leaves free of the disk; LIMITS.store.minFreeFraction unless said otherwise. */
+  readonly minFree?: FreeSpace | undefined;
   /** Nothing is made, moved or removed, and no index is opened; nothing is cached, and what keeps throws. */
   readonly readOnly?: boolean | undefined;
 }
@@ -60,6 +66,14 @@ export interface Store {
   readonly seeds: StoreSeeds;
   /** The names in a place, in no order; nothing is said of the bytes. */
   list(place: BlockPlace): AsyncIterable<BlockHash>;
+  /** What running processes claim now; a sweep looks again. */
+  claimed(): HashSet;
+  /**
+   * Begins to take kept blocks away; it must be closed before the store is.
+   *
+   * @throws ERR_PSYNC_STORE another sweep runs, or the store is open for reading only
+   */
+  startSweep(): Promise<Sweep>;
   /** Waits for what runs, writes what waits, and closes the index. The same as `blocks.close`. */
   close(): Promise<void>;
 }
@@ -94,22 +108,25 @@ export async function openStore(options: StoreOptions): Promise<Store> {
       scans = scans.then(() => scanBehind(incomplete, layout, log, closing.signal));
     },
   });
+  const claims = createClaims({ layout, clock, log });
   const keeper = createBlockKeeper({
     layout,
     temp,
     finder,
     log,
+    claim: claims.add,
     onUncached: (hashes) => {
       index.noteGone(hashes);
     },
   });
-  const cache = createBlockCacher({
+  const cacher = createBlockCacher({
     layout,
     temp,
     finder,
     index,
     log,
     quotaBytes: cacheQuotaBytes,
+    minFree: options.minFree ?? { fraction: LIMITS.store.minFreeFraction },
     signal: closing.signal,
   });
 
@@ -145,6 +162,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
 
   const shutDown = async (): Promise<void> => {
     await calls.end();
+    claims.close();
     closing.abort(new Error(`the store ${path} is closed`));
     await scans;
     await seeds.ended();
@@ -162,7 +180,8 @@ export async function openStore(options: StoreOptions): Promise<Store> {
       keep: (blocks) => calls.run(() => keeper.keep(blocks)),
       pin: (hash) => calls.run(() => pin(hash)),
       sync: (hashes) => calls.run(() => keeper.sync(hashes)),
-      cache: (block) => calls.run(() => cache(block)),
+      claim: (hashes) => calls.run(() => claims.add(hashes)),
+      cache: (block) => calls.run(() => cacher.cache(block)),
       close,
     },
     sizes: index,
@@ -176,6 +195,8 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     upkeep,
     seeds,
     list: (place) => listHashes(placeFolder(layout, place)),
+    claimed: () => readClaims(layout),
+    startSweep: () => calls.run(() => startSweep({ layout, cacher, index, clock, log })),
     close,
   };
 }

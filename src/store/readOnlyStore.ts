@@ -1,8 +1,10 @@
 /** A store that is only looked at: on a read-only disk, or another user's. Changes nothing, opens no index. */
+import type { BlockHash } from "../block/hash.js";
 import { PsyncError } from "../core/errors.js";
 import { LIMITS } from "../core/limits.js";
 import type { Clock } from "../core/clock.js";
 import type { Logger } from "../core/log.js";
+import { readClaims } from "./claims.js";
 import { createBlockFinder } from "./findBlocks.js";
 import { placeFolder, type StoreLayout } from "./layout.js";
 import { listHashes } from "./listBlocks.js";
@@ -44,6 +46,7 @@ export async function openReadOnlyStore(options: ReadOnlyStoreOptions): Promise<
       keep: refuse,
       pin: refuse,
       sync: refuse,
+      claim: refuse,
       // As a cache without room: whoever fetched the block goes on with it.
       cache: () => Promise.resolve(),
       close,
@@ -78,7 +81,13 @@ export async function openReadOnlyStore(options: ReadOnlyStoreOptions): Promise<
       lost: () => lostSeeds(layout, () => Promise.resolve(false)),
       begin: () => ({ add: refuse, keep: refuse }),
     },
-    list: (place) => listHashes(placeFolder(layout, place)),
+    list: (place) => listIfThere(placeFolder(layout, place)),
+    claimed: () => readClaims(layout),
+    startSweep: refuse,
     close,
   };
+}
+
+async function* listIfThere(folder: string): AsyncGenerator<BlockHash, void, undefined> {
+  if (await isThere(folder)) yield* listHashes(folder);
 }

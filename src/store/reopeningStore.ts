@@ -69,6 +69,7 @@ export function createReopeningStore(options: ReopeningOptions): Store {
       keep: (blocks) => current.blocks.keep(blocks),
       pin: (hash) => current.blocks.pin(hash),
       sync: (hashes) => current.blocks.sync(hashes),
+      claim: (hashes) => current.blocks.claim(hashes),
       cache: (block) =>
         calls.run(async () => {
           if (current === reader && clock.nowMs() >= retryAtMs) {
@@ -100,6 +101,8 @@ export function createReopeningStore(options: ReopeningOptions): Store {
       return current.seeds;
     },
     list: (place) => current.list(place),
+    claimed: () => current.claimed(),
+    startSweep: () => current.startSweep(),
     close,
   };
 }

@@ -17,7 +17,7 @@ export interface ScanOptions {
 /**
  * Adds every cached block that the index does not know, the least recently written as the oldest.
  *
- * @throws the system error, when the folder cannot be read; the signal's reason
+ * @throws ERR_PSYNC_STORE the folder cannot be read; the signal's reason
  * Cost: a readdir, and a stat and about 150 bytes of memory a block; transactions of a few milliseconds.
  */
 export async function scanCache({ layout, index, signal }: ScanOptions): Promise<void> {

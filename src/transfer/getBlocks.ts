@@ -158,6 +158,8 @@ export async function getBlocks(
   const stop = AbortSignal.any([signal, stopAll.signal]);
   // Every block under way waits on it.
   setMaxListeners(0, stop);
+  // Before any is looked at: what is found there must not go before it is said to be kept.
+  await store.claim(hashesOf(lists));
   await inParallel(wantedBlocks(lists), LIMITS.read.blocksInFlight, async (wanted) => {
     try {
       stop.throwIfAborted();
@@ -178,6 +180,10 @@ function* wantedBlocks(lists: readonly NamedList[]): Generator<Wanted> {
   for (const { name: listName, list } of lists) {
     for (const blockIndex of distinctBlocks(list)) yield { listName, list, blockIndex };
   }
+}
+
+function* hashesOf(lists: readonly NamedList[]): Generator<BlockHash> {
+  for (const { list, blockIndex } of wantedBlocks(lists)) yield list.hashAt(blockIndex);
 }
 
 function countOf(items: Iterable<unknown>): number {

@@ -56,7 +56,7 @@ describe("PULL-1: psync serve --server", () => {
     );
   });
 
-  it("caches as much as --cache-size says, which without --server is a mistake", async (t) => {
+  it("caches as much as --cache-size and --min-free say, which without --server is a mistake", async (t) => {
     const { folder, bytes, list, url, serve } = await fixture(t);
     const cache = join(folder, "cache");
     const { firstLine } = await serve(cache, ["--server", url, "--cache-size", "0"]);
@@ -64,9 +64,12 @@ describe("PULL-1: psync serve --server", () => {
     await psyncOk(["get", firstLine, list], { store });
     assert.deepEqual((await psync(["glue", list], { store })).stdout, Buffer.from(bytes));
     assert.deepEqual(await readdir(join(cache, "cache")), []);
-    const { status, stderr } = await psync(["serve", "--cache-size", "1GiB"], { store: cache });
-    assert.equal(status, 2);
-    assert.match(stderr, /without --server nothing is cached/);
+    for (const option of ["--cache-size", "--min-free"]) {
+      const { status, stderr } = await psync(["serve", option, "1GiB"], { store: cache });
+      assert.equal(status, 2);
+      assert.match(stderr, /without --server nothing is cached/);
+      assert.ok(stderr.includes(`leave ${option} out`));
+    }
   });
 
   it("SERVE-1: servers that are only configured are not asked", async (t) => {

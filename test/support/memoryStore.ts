@@ -38,6 +38,7 @@ export function createMemoryStore(shelf: MemoryShelf = new Map()): BlockStore {
       if (lacking === undefined) return Promise.resolve();
       return Promise.reject(new PsyncError("ERR_PSYNC_STORE", `${lacking} is not kept`));
     },
+    claim: () => Promise.resolve(),
     cache: ({ hash, bytes }) => {
       if (shelf.get(hash)?.place !== "kept") shelf.set(hash, { place: "cached", bytes });
       return Promise.resolve();

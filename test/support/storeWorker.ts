@@ -1,4 +1,4 @@
-/** A process of its own over a store, told by its arguments what to do: `fill`, `keep`, `keep twice`, `sync` or `pin`. */
+/** A process of its own over a store, told by its arguments what to do: `fill`, `keep`, `keep twice`, `sync`, `claim and wait`, `sweep` or `pin`. */
 import { systemClock } from "../../src/core/clock.js";
 import { errorMessage } from "../../src/core/errors.js";
 import { inParallel } from "../../src/core/inParallel.js";
@@ -39,6 +39,23 @@ async function main(): Promise<void> {
       await store.blocks.keep(blocks).catch((error: unknown) => {
         process.stdout.write(`second: ${errorMessage(error)}\n`);
       });
+      break;
+    }
+    case "claim and wait":
+      await store.blocks.claim(blocks.map(({ hash }) => hash));
+      process.stdout.write("claimed\n");
+      // Until it is killed.
+      setInterval(() => undefined, 60_000);
+      return;
+    case "sweep": {
+      const sweep = await store.startSweep();
+      const { signal } = new AbortController();
+      await sweep.take(
+        blocks.map(({ hash }) => hash),
+        "nowhere",
+        { signal },
+      );
+      sweep.close();
       break;
     }
     case "pin":

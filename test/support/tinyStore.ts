@@ -39,6 +39,7 @@ export function createTinyStore(blocks: readonly VerifiedBlock[] = []): TinyStor
       return Promise.resolve(entry !== undefined);
     },
     sync: () => Promise.resolve(),
+    claim: () => Promise.resolve(),
     cache: (block) => put(block, "cached"),
     close: () => Promise.resolve(),
   };

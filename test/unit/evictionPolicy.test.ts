@@ -101,11 +101,17 @@ describe("evictionPolicy", () => {
   });
 
   it("the disk's free space can allow less than the quota, and never less than nothing", () => {
-    const disk = { quotaBytes: 1000, freeBytes: 100, totalBytes: 2000, minFreeFraction: 0.05 };
+    const disk = {
+      quotaBytes: 1000,
+      freeBytes: 100,
+      totalBytes: 2000,
+      minFree: { fraction: 0.05 },
+    };
     assert.equal(allowedBytes(disk, 300), 300);
     assert.equal(allowedBytes({ ...disk, freeBytes: 1500 }, 300), 1000);
     assert.equal(allowedBytes({ ...disk, freeBytes: 40 }, 300), 240);
     assert.equal(allowedBytes({ ...disk, freeBytes: 0 }, 10), 0);
+    assert.equal(allowedBytes({ ...disk, minFree: { bytes: 250 } }, 300), 150);
   });
 
   it("a file counts as the pages it takes", () => {

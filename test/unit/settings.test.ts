@@ -50,6 +50,21 @@ describe("settings", () => {
     assert.deepEqual(namesOf(await settings.servers(["http://d:4"])), ["http://d:4", "http://c:3"]);
   });
 
+  it("say what the cache leaves free: --min-free, config.json, in bytes or of the whole disk", async () => {
+    const configured = await withConfig('{"minFree":"10 %"}');
+    assert.deepEqual(await configured.minFree(), { fraction: 0.1 });
+    assert.deepEqual(await resolveSettings({ store, minFree: "20GiB" }).minFree(), {
+      bytes: 20 * 1024 ** 3,
+    });
+    assert.equal(await (await withConfig("{}")).minFree(), undefined);
+    for (const minFree of ["101%", "-1%", "much", "%", ""]) {
+      const { message } = await usageErrorOf(resolveSettings({ store, minFree }).minFree());
+      assert.match(message, /^--min-free: not a part of a disk: /);
+    }
+    const wrong = await usageErrorOf((await withConfig('{"minFree":5}')).minFree());
+    assert.match(wrong.message, /config\.json: minFree: not a text in quotes$/);
+  });
+
   it("say how large the cache may be: --cache-size, config.json", async () => {
     const text = '{"cacheSize":"2GiB","servers":["http://config:1"]}';
     const environment = { PSYNC_SERVERS: "http://a:1" };
