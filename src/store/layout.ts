@@ -9,6 +9,7 @@
  *   tmp/<owner>.<id>    files being written; a name here says which process writes it (tempFiles.ts)
  *   quarantine/<name>   bad blocks `<hash>.<id>` and bad indexes `index.db.<id>`, for people to look at
  *   index.db            SQLite; may be deleted at any time
+ *   index.stale         there while cache/ may hold blocks that the index does not count
  *   config.json         what a person edits; not read here
  *   log/                a daemon's log
  * ```
@@ -28,6 +29,7 @@ export interface StoreLayout {
   readonly quarantine: string;
   readonly log: string;
   readonly index: string;
+  readonly staleIndex: string;
 }
 
 /** The folders a store has, in the order they are made. */
@@ -49,6 +51,7 @@ export function storeLayout(path: string): StoreLayout {
     quarantine: join(path, "quarantine"),
     log: join(path, "log"),
     index: join(path, "index.db"),
+    staleIndex: join(path, "index.stale"),
   };
 }
 

@@ -4,7 +4,9 @@
  *
  * Uses, sizes and records are collected and written together, not a row a read.
  */
+import { closeSync, existsSync, openSync, rmSync } from "node:fs";
 import type { Clock } from "../core/clock.js";
+import { errorMessage } from "../core/errors.js";
 import { LIMITS } from "../core/limits.js";
 import type { Logger } from "../core/log.js";
 import type { BlockHash } from "../block/hash.js";
@@ -12,7 +14,7 @@ import type { SizeMemory } from "../block/ports.js";
 import { allowedBytes, planRoom, type CachedBlock, type DiskState } from "./evictionPolicy.js";
 import { IndexConnection } from "./indexConnection.js";
 import type { IndexFile } from "./indexFile.js";
-import type { StoreLayout } from "./layout.js";
+import { FILE_MODE, type StoreLayout } from "./layout.js";
 import { readServers, ServerNotes, type ServerRecords } from "./serverNotes.js";
 
 export interface FoundFile {
@@ -61,6 +63,7 @@ export class StoreIndex implements SizeMemory {
       clock,
       log,
       onOpened: (file) => {
+        this.#forgetScanIfStale(file);
         if (file.scannedBoot() !== bootId) onIncomplete(this);
       },
     });
@@ -145,7 +148,27 @@ export class StoreIndex implements SizeMemory {
       file.add(block.hash, block.sizeBytes);
       return { kind: "reserved" };
     });
-    return written ?? { kind: "unknown" };
+    // A block that nobody counts would never be evicted: rather none is cached.
+    return written ?? (this.#markStale() ? { kind: "unknown" } : { kind: "no room" });
+  }
+
+  /** Says to whoever opens the index next that cache/ holds more than it counts. @returns whether that worked */
+  #markStale(): boolean {
+    try {
+      closeSync(openSync(this.#options.layout.staleIndex, "a", FILE_MODE));
+      return true;
+    } catch (error) {
+      this.#options.log.debug(`cannot mark the index as stale: ${errorMessage(error)}`);
+      return false;
+    }
+  }
+
+  /** The mark goes when the index itself says that it needs a scan: a crash in between loses nothing. */
+  #forgetScanIfStale(file: IndexFile): void {
+    const { staleIndex } = this.#options.layout;
+    if (!existsSync(staleIndex)) return;
+    file.setScannedBoot("");
+    rmSync(staleIndex, { force: true });
   }
 
   /** Takes removed blocks out of the sum, except those that were used or cached again since. */

@@ -35,7 +35,7 @@ const LIST_BLOCKS = 30;
 
 it(
   `KEEP-1, KEEP-2, CRASH-2: what was said to be kept is there after ${CUTS} power cuts (seeds from ${SEED})`,
-  { skip: noExt4Reason() },
+  { skip: await noExt4Reason() },
   async (t) => {
     let nextSeed = SEED;
     let saidCount = 0;

@@ -12,6 +12,7 @@ import { openIndexFile } from "../../src/store/indexFile.js";
 import { openStore } from "../../src/store/openStore.js";
 import { psync, psyncOk } from "./cli.js";
 import { createLineLog } from "./storeFixtures.js";
+import { until } from "./until.js";
 
 /** Files of blocks/ or cache/ whose bytes are not what their name says. */
 export function wrongBlocks(store: string, folders: readonly string[]): string[] {
@@ -57,6 +58,8 @@ export async function problemsAfterStart(store: string, options: StartOptions): 
     log,
     cacheQuotaBytes: quotaBytes,
   });
+  // A scan runs behind the start where one is needed, and ends with the store.
+  await until("the index has counted what is cached", () => isScanned(store));
   await opened.close();
   const problems = log.lines.filter((line) => /^(warn|error)/.test(line));
   for (const folder of ["tmp", "quarantine"]) {
