@@ -17,8 +17,10 @@ const MIN_NODE = [20, 19];
 const FUSE_PACKAGES = [["libfuse2t64", "libfuse2"], ["fuse3"]];
 const COMPILER_PACKAGES = [["python3"], ["make"], ["g++"]];
 const TEST_PACKAGES = {
+  "mkfs.ext4": [["e2fsprogs"]],
   nginx: [["nginx-light", "nginx"]],
   openssl: [["openssl"]],
+  perl: [["perl-base"]],
   strace: [["strace"]],
 };
 

@@ -1,13 +1,12 @@
 /** Walks over the blocks of a folder in the order of their names, so that a walk can go on where another one stopped. */
 import type { BlockHash } from "../block/hash.js";
-import { listHashes } from "./listBlocks.js";
-import { isAbsent } from "./storeError.js";
+import { listHashesIfThere } from "./listBlocks.js";
 
 /**
  * Yields the names after a given one, in order, a slice of them at a time. Blocks that come or go meanwhile may be in it or not.
  *
  * @param sliceCount integer ≥ 1, names in a slice
- * @throws the system error, when the folder cannot be read; one that is not there has no blocks
+ * @throws ERR_PSYNC_STORE the folder cannot be read; one that is not there has no blocks
  * Cost: memory of two slices; each slice is a readdir of the whole folder.
  */
 export async function* blocksInOrder(
@@ -33,14 +32,10 @@ async function firstAfter(
   const cut = (): void => {
     first = first.sort().slice(0, sliceCount);
   };
-  try {
-    for await (const hash of listHashes(folder)) {
-      if (hash <= after) continue;
-      first.push(hash);
-      if (first.length >= 2 * sliceCount) cut();
-    }
-  } catch (error) {
-    if (!isAbsent(error)) throw error;
+  for await (const hash of listHashesIfThere(folder)) {
+    if (hash <= after) continue;
+    first.push(hash);
+    if (first.length >= 2 * sliceCount) cut();
   }
   cut();
   return first;

@@ -89,7 +89,9 @@ export function createBlockCacher(options: BlockCacherOptions): BlockCacher {
             : { kind: "full disk", disk };
         case "unknown": {
           // Without an index only the disk's own limit can be kept; the quota is met when it is back.
-          if (diskHasRoom(disk, sizeBytes)) return { kind: "made" };
+          if (diskHasRoom(disk, sizeBytes)) {
+            return { kind: index.markStale() ? "made" : "over quota" };
+          }
           const victims = round === 0 ? await index.chooseVictims(sizeBytes, disk, writing) : [];
           if (victims.length === 0) return { kind: "full disk", disk };
           await evict(victims);

@@ -3,7 +3,7 @@
  * made anew, what is locked is waited for in short turns, what cannot be opened is left alone for a while.
  * Knows nothing of what is in the tables.
  */
-import { closeSync, lstatSync, openSync, renameSync, rmSync } from "node:fs";
+import { closeSync, existsSync, lstatSync, openSync, renameSync, rmSync } from "node:fs";
 import { lstat } from "node:fs/promises";
 import { pause } from "../core/abort.js";
 import type { Clock } from "../core/clock.js";
@@ -159,26 +159,34 @@ export class IndexConnection {
 
   /**
    * Moves what is damaged, or no file at all, to quarantine/, and makes an empty file. What SQLite keeps
-   * beside it goes first, so that no new file meets an old log. A process that still has it open notices by
+   * beside it goes before that, also where somebody has deleted the index: a new file must not meet an old log,
+   * nor the shared memory of a process that still has the old file open. That process notices by
    * the inode; until then it writes for nothing, and its close leaves the new file's log alone
    * (native-notes/better-sqlite3.md, "A file that was moved").
    *
-   * Another process that does the same at the same microsecond can at worst make the index anew twice.
+   * Where another process makes a new file at the same microsecond, its log may have gone here too; so its file goes
+   * the same way, and at worst the index is made anew twice.
    */
   #replaceUnusable(): void {
     const { layout, log } = this.#options;
-    this.#setAsideBeside();
-    const present = lstatSync(layout.index, { bigint: true, throwIfNoEntry: false });
-    if (present?.isFile() === true && present.ino !== this.#damagedInode) return;
-    if (present) {
-      const aside = quarantinePath(layout, "index.db");
-      for (const suffix of ["-shm", "-wal"]) rmSync(layout.index + suffix, { force: true });
-      renameSync(layout.index, aside);
-      this.#remakeCount += 1;
-      log.warn(`the index was set aside to ${aside}, and is made anew from what lies in cache/`);
+    for (let tries = 0; tries < LIMITS.store.indexRemakeCount; tries += 1) {
+      this.#setAsideBeside();
+      const present = lstatSync(layout.index, { bigint: true, throwIfNoEntry: false });
+      if (present?.isFile() === true && present.ino !== this.#damagedInode) return;
+      if (present) {
+        const aside = quarantinePath(layout, "index.db");
+        renameSync(layout.index, aside);
+        this.#remakeCount += 1;
+        log.warn(`the index was set aside to ${aside}, and is made anew from what lies in cache/`);
+      }
+      this.#damagedInode = undefined;
+      const left = ["-shm", "-wal"]
+        .map((end) => layout.index + end)
+        .filter((path) => existsSync(path));
+      for (const path of left) rmSync(path, { force: true });
+      if (makeEmptyFile(layout.index) || left.length === 0) return;
+      this.#damagedInode = lstatSync(layout.index, { bigint: true, throwIfNoEntry: false })?.ino;
     }
-    this.#damagedInode = undefined;
-    makeEmptyFile(layout.index);
   }
 
   /** A symlink or a folder where SQLite wants a file of its own: it follows neither, and opens nothing. */
@@ -227,12 +235,16 @@ function isDamage(error: unknown): boolean {
  *
  * Never on a file that is there, and in one go: closing any descriptor of a file drops all POSIX locks
  * that the process has on it (fcntl(2)), those of SQLite included.
+ *
+ * @returns false where there is one already
  */
-function makeEmptyFile(path: string): void {
+function makeEmptyFile(path: string): boolean {
   try {
     closeSync(openSync(path, "wx", FILE_MODE));
+    return true;
   } catch (error) {
     if (systemErrorCode(error) !== "EEXIST") throw error;
+    return false;
   }
 }
 

@@ -12,6 +12,7 @@
  *                       `<hash>.kept.<id>` says that the block was kept, and has to be had again
  *   fsck.json           where a check was interrupted (fsckState.ts); may be deleted at any time
  *   index.db            SQLite; may be deleted at any time
+ *   index.stale         there while cache/ may hold blocks that the index does not count
  *   seeds               files of the user's whose blocks were not copied, one a line (seedList.ts)
  *   config.json         what a person edits; not read here
  *   log/                a daemon's log
@@ -35,6 +36,7 @@ export interface StoreLayout {
   readonly index: string;
   readonly fsck: string;
   readonly seeds: string;
+  readonly staleIndex: string;
 }
 
 /** The folders a store has, in the order they are made. */
@@ -64,6 +66,7 @@ export function storeLayout(path: string): StoreLayout {
     index: join(path, "index.db"),
     fsck: join(path, "fsck.json"),
     seeds: join(path, "seeds"),
+    staleIndex: join(path, "index.stale"),
   };
 }
 

@@ -3,6 +3,7 @@ import { lstat, opendir } from "node:fs/promises";
 import { join } from "node:path";
 import { parseBlockHash, type BlockHash } from "../block/hash.js";
 import { isAbsent, orStoreError } from "./storeError.js";
+import { isThere } from "./storeFolders.js";
 
 export interface ListedBlock {
   readonly hash: BlockHash;
@@ -25,7 +26,14 @@ export async function* listHashes(folder: string): AsyncGenerator<BlockHash, voi
   }
 }
 
-/** The same with length and time of each; one stat a block. What is gone meanwhile is left out. */
+/** The same; a folder that is not there has no blocks. */
+export async function* listHashesIfThere(
+  folder: string,
+): AsyncGenerator<BlockHash, void, undefined> {
+  if (await isThere(folder)) yield* listHashes(folder);
+}
+
+/** As `listHashes`, with length and time of each; one stat a block. What is gone meanwhile is left out. */
 export async function* listBlocks(folder: string): AsyncGenerator<ListedBlock, void, undefined> {
   for await (const hash of listHashes(folder)) {
     try {

@@ -1,5 +1,4 @@
 /** A store that is only looked at: on a read-only disk, or another user's. Changes nothing, opens no index. */
-import type { BlockHash } from "../block/hash.js";
 import { PsyncError } from "../core/errors.js";
 import { LIMITS } from "../core/limits.js";
 import type { Clock } from "../core/clock.js";
@@ -7,7 +6,7 @@ import type { Logger } from "../core/log.js";
 import { readClaims } from "./claims.js";
 import { createBlockFinder } from "./findBlocks.js";
 import { placeFolder, type StoreLayout } from "./layout.js";
-import { listHashes } from "./listBlocks.js";
+import { listHashesIfThere } from "./listBlocks.js";
 import { createOpenCalls } from "./openCalls.js";
 import type { Store } from "./openStore.js";
 import { createUpkeep } from "./upkeep.js";
@@ -81,13 +80,9 @@ export async function openReadOnlyStore(options: ReadOnlyStoreOptions): Promise<
       lost: () => lostSeeds(layout, () => Promise.resolve(false)),
       begin: () => ({ add: refuse, keep: refuse }),
     },
-    list: (place) => listIfThere(placeFolder(layout, place)),
+    list: (place) => listHashesIfThere(placeFolder(layout, place)),
     claimed: () => readClaims(layout),
     startSweep: refuse,
     close,
   };
-}
-
-async function* listIfThere(folder: string): AsyncGenerator<BlockHash, void, undefined> {
-  if (await isThere(folder)) yield* listHashes(folder);
 }

@@ -4,7 +4,9 @@
  *
  * Uses, sizes and records are collected and written together, not a row a read.
  */
+import { closeSync, constants, lstatSync, openSync, rmSync } from "node:fs";
 import type { Clock } from "../core/clock.js";
+import { errorMessage } from "../core/errors.js";
 import { LIMITS } from "../core/limits.js";
 import type { Logger } from "../core/log.js";
 import type { BlockHash } from "../block/hash.js";
@@ -18,7 +20,7 @@ import {
 } from "./evictionPolicy.js";
 import { IndexConnection } from "./indexConnection.js";
 import type { IndexFile } from "./indexFile.js";
-import type { StoreLayout } from "./layout.js";
+import { FILE_MODE, type StoreLayout } from "./layout.js";
 import type { SeedRows } from "./seedRows.js";
 import { readServers, ServerNotes, type ServerRecords } from "./serverNotes.js";
 
@@ -34,7 +36,7 @@ export type Reservation =
   /** These go first: remove their files, `forget` them, and ask again. */
   | { readonly kind: "evict"; readonly blocks: readonly CachedBlock[] }
   | { readonly kind: "no room" }
-  /** The index does not answer: nothing is known of what is cached. */
+  /** The index does not answer: nothing is known of what is cached. Who caches all the same says `markStale` first. */
   | { readonly kind: "unknown" };
 
 /** What was wrong in the rows of cached blocks. */
@@ -77,6 +79,7 @@ export class StoreIndex implements SizeMemory {
       clock,
       log,
       onOpened: (file) => {
+        this.#forgetScanIfStale(file);
         if (file.scannedBoot() !== bootId) onIncomplete(this);
       },
     });
@@ -160,6 +163,36 @@ export class StoreIndex implements SizeMemory {
       return { kind: "reserved" };
     });
     return written ?? { kind: "unknown" };
+  }
+
+  /**
+   * Says to whoever opens the index next that cache/ holds more than it counts.
+   *
+   * @returns false where that failed: a block that nobody counts would never be evicted, so rather none is cached
+   */
+  markStale(): boolean {
+    const { O_WRONLY, O_CREAT, O_NOFOLLOW } = constants;
+    try {
+      const flags = O_WRONLY | O_CREAT | O_NOFOLLOW;
+      closeSync(openSync(this.#options.layout.staleIndex, flags, FILE_MODE));
+      return true;
+    } catch (error) {
+      this.#options.log.debug(`cannot mark the index as stale: ${errorMessage(error)}`);
+      return false;
+    }
+  }
+
+  /** The mark goes when the index itself says that it needs a scan: a crash in between loses nothing. */
+  #forgetScanIfStale(file: IndexFile): void {
+    const { layout, log } = this.#options;
+    if (!lstatSync(layout.staleIndex, { throwIfNoEntry: false })) return;
+    file.setScannedBoot("");
+    try {
+      rmSync(layout.staleIndex, { force: true });
+    } catch (error) {
+      // Each start scans until it is gone.
+      log.debug(`cannot remove ${layout.staleIndex}: ${errorMessage(error)}`);
+    }
   }
 
   /**

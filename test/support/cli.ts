@@ -92,15 +92,22 @@ export async function startPsync(
 }
 
 function spawnPsync(args: readonly string[], options: CliOptions): ChildProcess {
+  return spawn(process.execPath, [PSYNC, ...args], {
+    cwd: options.cwd,
+    env: psyncEnvironment(options),
+  });
+}
+
+/** What a psync of a test finds in its environment. */
+export function psyncEnvironment(options: CliOptions): NodeJS.ProcessEnv {
   // What is undefined is not passed on: the tester's own servers and proxies must not be asked.
-  const env = {
+  return {
     ...process.env,
     ...Object.fromEntries(PROXY_VARIABLES.map((name) => [name, undefined])),
     PSYNC_SERVERS: undefined,
     PSYNC_STORE: options.store,
     ...options.env,
   };
-  return spawn(process.execPath, [PSYNC, ...args], { cwd: options.cwd, env });
 }
 
 async function collect(stream: Readable | null): Promise<Buffer> {

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 
 export interface SystemCall {
+  readonly thread: string;
   readonly name: string;
   /** As strace -y writes them: descriptors are followed by their paths in angle brackets. */
   readonly args: string;
@@ -31,26 +32,27 @@ export async function straced(
   const output = join(folder, "strace.txt");
   const args = ["-f", "-y", "-o", output, "-e", `trace=${names.join(",")}`, ...options];
   const { stdout } = await promisify(execFile)("strace", [...args, ...command]);
-  return { stdout, calls: parse(await readFile(output, "utf8")) };
+  return { stdout, calls: parseTrace(await readFile(output, "utf8")) };
 }
 
-function parse(trace: string): readonly SystemCall[] {
+/** The calls of a trace that strace -f -y wrote. */
+export function parseTrace(trace: string): readonly SystemCall[] {
   const calls: SystemCall[] = [];
-  const unfinished = new Map<string, { name: string; args: string; begin: number }>();
+  const unfinished = new Map<string, Omit<SystemCall, "result" | "end">>();
   trace.split("\n").forEach((line, i) => {
     const [, thread = "", rest = ""] = /^(\d+)\s+(.*)$/.exec(line) ?? [];
     const begun = /^(\w+)\((.*?)\s*<unfinished \.\.\.>$/.exec(rest);
     const resumed = /^<\.\.\. (\w+) resumed>(.*)$/.exec(rest);
     const whole = /^(\w+)\((.*)$/.exec(rest);
     if (begun) {
-      unfinished.set(thread, { name: begun[1] ?? "", args: begun[2] ?? "", begin: i });
+      unfinished.set(thread, { thread, name: begun[1] ?? "", args: begun[2] ?? "", begin: i });
     } else if (resumed) {
       const start = unfinished.get(thread);
       const [, more = "", result = ""] = RESULT.exec(resumed[2] ?? "") ?? [];
       if (start) calls.push({ ...start, args: start.args + more, result, end: i });
     } else if (whole) {
       const [, args = "", result = ""] = RESULT.exec(whole[2] ?? "") ?? [];
-      calls.push({ name: whole[1] ?? "", args, result, begin: i, end: i });
+      calls.push({ thread, name: whole[1] ?? "", args, result, begin: i, end: i });
     }
   });
   return calls;
