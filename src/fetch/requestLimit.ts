@@ -32,12 +32,13 @@ export interface RequestLimitOptions {
 /** Fewer would leave the line idle between an answer and the next request. */
 const MIN_LIMIT = 4;
 /** Answers of a window at least, once the first climb is over: fewer tell more of chance than of the server. */
-const MIN_WINDOW = 16;
+const MIN_WINDOW = 12;
 /** A trial of more must bring this much more, and one of fewer may cost this much. */
 const WORTH_MORE = 1.1;
 const WORTH_FEWER = 0.98;
-/** Windows between two trials once the first climb is over. */
-const HOLD_WINDOWS = 8;
+/** Windows between two trials, at first: a trial may have failed by chance. They double up to the most. */
+const FIRST_HOLD_WINDOWS = 1;
+const MAX_HOLD_WINDOWS = 8;
 
 interface Window {
   readonly startMs: number;
@@ -57,17 +58,25 @@ export function createRequestLimit({ first, max, nowMs }: RequestLimitOptions): 
   let limit = clamp(Math.round(first), max);
   let window = newWindow(nowMs);
   let trial: Trial | undefined;
+  /** Answers to requests of before a change of the limit, which say nothing of it. */
+  let passOverCount = 0;
   let isFirstClimb = true;
   let holdWindows = 0;
+  let nextHoldWindows = FIRST_HOLD_WINDOWS;
   let nextDirection: Trial["direction"] = "more";
+
+  const hold = (): void => {
+    isFirstClimb = false;
+    holdWindows = nextHoldWindows;
+    nextHoldWindows = Math.min(2 * nextHoldWindows, MAX_HOLD_WINDOWS);
+  };
 
   const startTrial = (direction: Trial["direction"], rateBefore: number): void => {
     const next = clamp(direction === "more" ? raised(limit, isFirstClimb) : lowered(limit), max);
     nextDirection = direction === "more" ? "fewer" : "more";
     if (next === limit) {
       trial = undefined;
-      isFirstClimb = false;
-      holdWindows = HOLD_WINDOWS;
+      hold();
       return;
     }
     trial = { direction, limitBefore: limit, rateBefore };
@@ -77,13 +86,13 @@ export function createRequestLimit({ first, max, nowMs }: RequestLimitOptions): 
   const judgeTrial = ({ direction, limitBefore, rateBefore }: Trial, rate: number): void => {
     const isWorthIt = rate >= rateBefore * (direction === "more" ? WORTH_MORE : WORTH_FEWER);
     if (isWorthIt && direction === "more") {
+      nextHoldWindows = FIRST_HOLD_WINDOWS;
       startTrial("more", rate);
       return;
     }
     if (!isWorthIt) limit = limitBefore;
     trial = undefined;
-    isFirstClimb = false;
-    holdWindows = HOLD_WINDOWS;
+    hold();
   };
 
   const endWindow = (rate: number): void => {
@@ -95,25 +104,31 @@ export function createRequestLimit({ first, max, nowMs }: RequestLimitOptions): 
   return {
     current: () => limit,
     noteBlock({ bytes, underWay, nowMs: endMs }) {
+      if (passOverCount > 0) {
+        passOverCount -= 1;
+        window = newWindow(endMs);
+        return;
+      }
       window.bytes += bytes;
       window.count += 1;
       // A reader in order asks for nearly all of it ahead.
       if (underWay >= aheadLimit(limit)) window.fullCount += 1;
       const elapsedMs = endMs - window.startMs;
-      const windowCount = isFirstClimb ? limit : Math.max(2 * limit, MIN_WINDOW);
+      const windowCount = isFirstClimb ? limit : Math.max(limit, MIN_WINDOW);
       if (window.count < windowCount || elapsedMs <= 0) return;
       const wasFull = window.fullCount * 4 >= window.count * 3;
       const rate = window.bytes / elapsedMs;
       window = newWindow(endMs);
+      const limitBefore = limit;
       if (wasFull) endWindow(rate);
+      if (limit !== limitBefore) passOverCount = underWay - 1;
     },
     noteOverload(failedMs) {
       // What failed together is one overload.
       if (window.count === 0 && !isFirstClimb && trial === undefined) return;
       limit = clamp(Math.floor(limit / 2), max);
       trial = undefined;
-      isFirstClimb = false;
-      holdWindows = HOLD_WINDOWS / 2;
+      hold();
       nextDirection = "more";
       window = newWindow(failedMs);
     },
