@@ -56,6 +56,11 @@ export async function assertStore(layout: StoreLayout): Promise<void> {
   }
   const names = await orStoreError("list", path, () => someNames(path));
   if (names.length === 0) return;
+  // Another process may be making it right now, each name after it was asked for.
+  if (await hasStoreName(path)) {
+    await refuseLinkedFolders(layout);
+    return;
+  }
   throw new PsyncError("ERR_PSYNC_STORE", `${path} is not a store: it holds other files`, {
     hint: "give a folder that is empty or does not exist, or a store that psync made",
     details: names.map((name) => `there is ${JSON.stringify(name)}`),
