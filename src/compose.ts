@@ -37,6 +37,7 @@ import type { StoreSeeds } from "./store/storeSeeds.js";
 
 export type { FsckReport, Problem } from "./store/fsck.js";
 export type { LostSeed, StoreSeeds } from "./store/storeSeeds.js";
+export type { Upkeep } from "./store/upkeep.js";
 
 export interface StoreParts {
   readonly storePath: string;

@@ -6,6 +6,7 @@ import type { SweepTotals } from "../block/ports.js";
 import type { NamedBlocks, Unneeded } from "../transfer/keptBlocks.js";
 import { canAsk, confirm } from "./confirm.js";
 import { writeJson } from "./output.js";
+import { giveUpLost } from "./giveUpLost.js";
 import { createProgress } from "./progress.js";
 import { defineCommand, listsOption, type CommandContext } from "./run.js";
 
@@ -54,10 +55,11 @@ async function collectGarbage(args: GcArguments, context: CommandContext): Promi
     const sweep = dryRun ? undefined : await store.startSweep();
     try {
       const named = await namedBlocks(findLists(args.keep, { signal }));
+      const claimed = store.claimed();
       const garbage = await findUnneeded(store.list("kept"), {
         store: store.blocks,
         named: named.hashes,
-        claimed: store.claimed(),
+        claimed,
         signal,
       });
       log.info(describe(named, garbage));
@@ -77,6 +79,13 @@ async function collectGarbage(args: GcArguments, context: CommandContext): Promi
           .finally(() => {
             progress.end();
           });
+      }
+      if (!dryRun) {
+        await giveUpLost(
+          store.upkeep,
+          (hash) => !named.hashes.has(hash) && !claimed.has(hash),
+          log,
+        );
       }
       const removed = { count: done?.takenCount ?? 0, sizeBytes: done?.takenBytes ?? 0 };
       if (!dryRun) {

@@ -1,6 +1,7 @@
 /** `psync unpin`: blocks of lists are handed back to the cache. */
 import { formatCount, formatSize } from "../core/bytes.js";
 import { fileId, findLists, type FoundList } from "../hashlist/findLists.js";
+import { giveUpLost } from "./giveUpLost.js";
 import { writeJson } from "./output.js";
 import { createProgress } from "./progress.js";
 import { defineCommand, listsOption, type CommandContext } from "./run.js";
@@ -34,9 +35,10 @@ export const unpinCommand = defineCommand({
         const ids = new Set<string>();
         const unpinned = await namedBlocks(noting(findLists(args.list, { signal }), ids, context));
         const others = findLists(args.keep ?? [], { signal, without: ids });
+        const named = (await namedBlocks(others)).hashes;
         const found = await findUnneeded(unpinned.hashes, {
           store: store.blocks,
-          named: (await namedBlocks(others)).hashes,
+          named,
           claimed: store.claimed(),
           signal,
         });
@@ -52,6 +54,11 @@ export const unpinCommand = defineCommand({
           .finally(() => {
             progress.end();
           });
+        await giveUpLost(
+          store.upkeep,
+          (hash) => unpinned.hashes.has(hash) && !named.has(hash),
+          log,
+        );
         const claimedCount = totals.claimedCount + found.claimedCount;
         const { takenCount, takenBytes, droppedCount } = totals;
         const parts = [

@@ -57,6 +57,8 @@ export interface Upkeep {
   setAside: BlockFinder["setAside"];
   /** Kept blocks that were set aside and are not kept again. */
   lostBlocks(): Promise<readonly BlockHash[]>;
+  /** Kept blocks that were set aside and are needed no more: they are not asked for again. What was set aside stays. */
+  giveUpLost(hashes: ReadonlySet<BlockHash>): Promise<void>;
   /** Temp files that processes left which are gone: those removed when the store was opened, or, in one that is only read, those there. */
   leftTempFiles(): Promise<number>;
   /**
@@ -94,6 +96,8 @@ export function createUpkeep(parts: UpkeepParts): Upkeep {
     setAside: (place, hash, bad) => finder.setAside(place, hash, bad),
     lostBlocks: () =>
       orStoreError("list", layout.quarantine, () => lostBlocks(layout, { settle: !isReadOnly })),
+    giveUpLost: (hashes) =>
+      orStoreError("list", layout.quarantine, () => giveUpLost(layout, hashes)),
     leftTempFiles: async () =>
       parts.leftTempFiles ??
       orStoreError("list", layout.tmp, () => orNothing(() => countAbandoned(layout.tmp), 0)),
@@ -160,14 +164,22 @@ async function lostBlocks(
       () => false,
     );
     if (!isKept) lost.add(hash);
-    else if (settle) {
-      // Removed by hand meanwhile, or a disk that fails: then it stays, and is looked at again.
-      await rename(join(layout.quarantine, name), quarantinePath(layout, hash)).catch(
-        () => undefined,
-      );
-    }
+    else if (settle) await takeMark(layout, name, hash);
   }
   return [...lost].sort();
+}
+
+async function giveUpLost(layout: StoreLayout, hashes: ReadonlySet<BlockHash>): Promise<void> {
+  if (hashes.size === 0) return;
+  for (const name of await orNothing(() => readdir(layout.quarantine), [])) {
+    const hash = lostHash(name);
+    if (hash !== undefined && hashes.has(hash)) await takeMark(layout, name, hash);
+  }
+}
+
+/** Where it was removed by hand meanwhile, or a disk fails, it stays, and is looked at again. */
+async function takeMark(layout: StoreLayout, name: string, hash: BlockHash): Promise<void> {
+  await rename(join(layout.quarantine, name), quarantinePath(layout, hash)).catch(() => undefined);
 }
 
 /** A store that is only read may lack a folder: there is nothing in it then. */

@@ -88,6 +88,26 @@ describe("gc", () => {
     assert.equal((await readdir(folder)).includes("none"), false);
   });
 
+  it("FSCK-2: what was lost is asked for no more once no list names it, or its list is unpinned", async (t) => {
+    const { store, lists, first, second, hashes } = await fixture(t);
+    const [shared = "", , third = ""] = await hashes(first);
+    const last = (await hashes(second)).at(-1) ?? "";
+    for (const hash of [shared, third, last]) await flipBit(join(store, "blocks", hash));
+    await psync(["fsck", "--repair"], { store });
+    const lost = async () =>
+      (await readdir(join(store, "quarantine")))
+        .filter((name) => name.includes(".kept."))
+        .map((name) => name.slice(0, 64))
+        .sort();
+    assert.deepEqual(await lost(), [shared, third, last].sort());
+    await rm(first);
+    await psyncOk(["gc", "--keep", lists, "--yes"], { store });
+    assert.deepEqual(await lost(), [shared, last].sort());
+    await psyncOk(["unpin", second], { store });
+    assert.deepEqual(await lost(), []);
+    assert.equal((await readdir(join(store, "quarantine"))).length, 3);
+  });
+
   it("GC-1: never touches what is cached", async (t) => {
     const { store, lists, first, hashes } = await fixture(t);
     await psyncOk(["unpin", first], { store });
@@ -240,6 +260,26 @@ interface CheckJson {
 }
 
 describe("check", () => {
+  it("CHECK-1: what was exported in place, or lies in a seed of config.json, is here; pin copies it", async (t) => {
+    const { folder, store, first, hashes } = await fixture(t);
+    const file = join(folder, "first");
+    const other = join(folder, "other");
+    const check = (store: string) => psync(["check", "--offline", first], { store });
+    await psyncOk(["export", "--no-copy", file, "--block-size", "64KiB"], { store: other });
+    await rm(join(other, "index.db"));
+    assert.equal((await check(other)).status, 0);
+    await writeFile(file, "changed");
+    assert.equal((await check(other)).status, 4);
+    await rm(file);
+    await psyncOk(["glue", first, "-o", file], { store });
+    const third = join(folder, "third");
+    await mkdir(third);
+    await writeFile(join(third, "config.json"), JSON.stringify({ seeds: ["../first"] }));
+    assert.equal((await check(third)).status, 0);
+    await psyncOk(["pin", first], { store: third });
+    assert.deepEqual((await kept(third)).sort(), (await hashes(first)).sort());
+  });
+
   it("CHECK-1: is done when every byte is here, and otherwise names list, file, blocks and bytes", async (t) => {
     const { store, lists, first, second, hashes } = await fixture(t);
     await psyncOk(["check", "--offline", lists], { store });
