@@ -68,7 +68,10 @@ export function createBlockCacher(options: BlockCacherOptions): BlockCacher {
     log.debug(`evicted ${blocks.length} cached blocks, ${blocks[0]?.hash ?? ""} first`);
   };
 
-  /** @param presentBytes what the block takes of the disk already */
+  /**
+   * @param presentBytes what the block takes of the disk already
+   * @throws ERR_PSYNC_STORE nothing can be written there
+   */
   const makeRoom = async (block: FoundFile, presentBytes: number): Promise<Room> => {
     const { sizeBytes } = block;
     if (sizeBytes > quotaBytes) return { kind: "over quota" };
@@ -90,7 +93,8 @@ export function createBlockCacher(options: BlockCacherOptions): BlockCacher {
         case "unknown": {
           // Without an index only the disk's own limit can be kept; the quota is met when it is back.
           if (diskHasRoom(disk, sizeBytes)) {
-            return { kind: index.markStale() ? "made" : "over quota" };
+            await index.markStale();
+            return { kind: "made" };
           }
           const victims = round === 0 ? await index.chooseVictims(sizeBytes, disk, writing) : [];
           if (victims.length === 0) return { kind: "full disk", disk };

@@ -1,10 +1,11 @@
 /**
  * The index as the store uses it: what is cached, in which order it was used, learned list sizes, and records
- * of servers. No method throws: an index that fails costs order and space, never a read.
+ * of servers. No method but `markStale` throws: an index that fails costs order and space, never a read.
  *
  * Uses, sizes and records are collected and written together, not a row a read.
  */
-import { closeSync, constants, lstatSync, openSync, rmSync } from "node:fs";
+import { constants, lstatSync, rmSync } from "node:fs";
+import { open } from "node:fs/promises";
 import type { Clock } from "../core/clock.js";
 import { errorMessage } from "../core/errors.js";
 import { LIMITS } from "../core/limits.js";
@@ -23,6 +24,7 @@ import type { IndexFile } from "./indexFile.js";
 import { FILE_MODE, type StoreLayout } from "./layout.js";
 import type { SeedRows } from "./seedRows.js";
 import { readServers, ServerNotes, type ServerRecords } from "./serverNotes.js";
+import { orStoreError } from "./storeError.js";
 
 export interface FoundFile {
   readonly hash: BlockHash;
@@ -168,18 +170,15 @@ export class StoreIndex implements SizeMemory {
   /**
    * Says to whoever opens the index next that cache/ holds more than it counts.
    *
-   * @returns false where that failed: a block that nobody counts would never be evicted, so rather none is cached
+   * @throws ERR_PSYNC_STORE it could not be said: a block that nobody counts would never be evicted, so rather none is cached
    */
-  markStale(): boolean {
+  async markStale(): Promise<void> {
+    const { staleIndex } = this.#options.layout;
     const { O_WRONLY, O_CREAT, O_NOFOLLOW } = constants;
-    try {
-      const flags = O_WRONLY | O_CREAT | O_NOFOLLOW;
-      closeSync(openSync(this.#options.layout.staleIndex, flags, FILE_MODE));
-      return true;
-    } catch (error) {
-      this.#options.log.debug(`cannot mark the index as stale: ${errorMessage(error)}`);
-      return false;
-    }
+    await orStoreError("write", staleIndex, async () => {
+      const handle = await open(staleIndex, O_WRONLY | O_CREAT | O_NOFOLLOW, FILE_MODE);
+      await handle.close();
+    });
   }
 
   /** The mark goes when the index itself says that it needs a scan: a crash in between loses nothing. */
