@@ -56,7 +56,7 @@ export const LIMITS = {
     /** Requests at once to a server of which nothing is known: what is lost if it is a bad one. */
     newcomerRequests: 2,
     /** Where the search for a server's own limit begins, once it has given a block. */
-    firstRequestLimit: 4,
+    firstRequestLimit: 6,
     /** One of so many requests may try a server that is new, or was not asked for this long. */
     tryEveryRequests: 8,
     tryAfterMs: 60_000,

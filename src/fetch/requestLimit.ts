@@ -29,8 +29,8 @@ export interface RequestLimitOptions {
   readonly nowMs: number;
 }
 
-/** Fewer would leave the line idle between an answer and the next request. */
-const MIN_LIMIT = 4;
+/** Fewer would leave a long line idle between an answer and the next request: a quarter is not for read-ahead. */
+const MIN_LIMIT = 6;
 /** Answers of a window at least, once the first climb is over: fewer tell more of chance than of the server. */
 const MIN_WINDOW = 12;
 /** A trial of more must bring this much more, and one of fewer may cost this much. */

@@ -101,7 +101,8 @@ describe("a reader in order", { skip, concurrency: false }, () => {
 
   it("AHEAD-1: gets eight times and more what one connection gives", async (t) => {
     const { bytes, path, serveBehind, mount } = await fixture(t, 256 * MIB);
-    const connectionBytesPerSecond = 4e6;
+    // So slow that a loaded machine can carry all of them.
+    const connectionBytesPerSecond = 2e6;
     await mount([await serveBehind({ connectionBytesPerSecond })]);
     const tookMs = await readAll(path, bytes);
     const ratio = (bytes.length * 1000) / tookMs / connectionBytesPerSecond;

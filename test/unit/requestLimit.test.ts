@@ -14,14 +14,14 @@ function serve(limit: RequestLimit, rateAt: (requests: number) => number, answer
 }
 let clockMs = 0;
 
-function createSubject(first = 4): RequestLimit {
+function createSubject(first = 6): RequestLimit {
   return createRequestLimit({ first, max: MAX, nowMs: clockMs });
 }
 
 describe("RANK-2: how many requests a server is given at once", () => {
   it("grows to the most while more bring more, within a few windows", () => {
     const limit = createSubject();
-    serve(limit, (requests) => 10 * requests, 4 + (3 + 8) + (7 + 16) + 4);
+    serve(limit, (requests) => 10 * requests, 6 + (5 + 12) + (11 + 24) + 6);
     assert.equal(limit.current(), MAX);
     serve(limit, (requests) => 10 * requests, 4000);
     assert.ok(limit.current() >= MAX * 0.75);
@@ -42,7 +42,7 @@ describe("RANK-2: how many requests a server is given at once", () => {
   it("shrinks where fewer bring as much", () => {
     const limit = createSubject(16);
     serve(limit, () => 100, 3000);
-    assert.ok(limit.current() <= 4, String(limit.current()));
+    assert.ok(limit.current() <= 6, String(limit.current()));
   });
 
   it("follows a server that gets more room", () => {
@@ -58,7 +58,7 @@ describe("RANK-2: how many requests a server is given at once", () => {
     const before = limit.current();
     limit.noteOverload(clockMs);
     const halved = limit.current();
-    assert.equal(halved, Math.max(2, Math.floor(before / 2)));
+    assert.equal(halved, Math.max(6, Math.floor(before / 2)));
     for (let nth = 0; nth < 5; nth += 1) limit.noteOverload(clockMs);
     assert.equal(limit.current(), halved);
   });
@@ -69,11 +69,11 @@ describe("RANK-2: how many requests a server is given at once", () => {
       clockMs += 1;
       limit.noteBlock({ bytes: 1000, underWay: 1, nowMs: clockMs });
     }
-    assert.equal(limit.current(), 4);
+    assert.equal(limit.current(), 6);
   });
 
-  it("is never below four, nor above the most", () => {
-    assert.equal(createSubject(0.2).current(), 4);
+  it("is never below six, nor above the most", () => {
+    assert.equal(createSubject(0.2).current(), 6);
     assert.equal(createSubject(1000).current(), MAX);
     assert.equal(createRequestLimit({ first: 4, max: 1, nowMs: 0 }).current(), 1);
   });
