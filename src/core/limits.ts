@@ -146,6 +146,8 @@ export const LIMITS = {
     minFreeFraction: 0.05,
     /** Eviction goes down to this part of the quota, so that it does not run at every block. */
     evictToFraction: 0.9,
+    /** Blocks evicted before the one that needs their room is written: who waits for it waits for these. */
+    evictBatchCount: 512,
     /** Kept blocks made durable by one fsync of the folder. */
     keepBatchCount: 16,
     /** Cached blocks written at once, so that one finds its room while another is written. More bring nothing. */

@@ -3,8 +3,8 @@
  * or torn; the first read of it finds that out.
  *
  * A process writes a few blocks at once. It evicts none of those; other processes do not, since their rows are
- * the newest, unless the quota is a few blocks for each of them. What is evicted all the same while it is being
- * written lies there uncounted until its use is written to the index, which is within LIMITS.store.indexFlushMs.
+ * the newest, unless the quota is a few blocks for each of them. Who lost its row all the same while it was written
+ * makes room for it again, or removes it.
  */
 import { rm, statfs } from "node:fs/promises";
 import { formatSize, type FreeSpace } from "../core/bytes.js";
@@ -43,6 +43,8 @@ export interface BlockCacher {
    * @returns false: the cache has no room for it
    */
   makeRoomForKept(hash: BlockHash, sizeBytes: number): Promise<boolean>;
+  /** Sees to it that a block that was moved to cache/ is counted there. */
+  noteMoved(hash: BlockHash, sizeBytes: number): Promise<void>;
 }
 
 /** What became of an attempt to make room; `full disk`: not the quota, but the disk has none. */
@@ -134,7 +136,22 @@ export function createBlockCacher(options: BlockCacherOptions): BlockCacher {
       if (!found) index.noteGone([block.hash]);
       throw error;
     }
-    index.noteUse(block.hash);
+    await assureCounted({ hash: block.hash, sizeBytes });
+  };
+
+  /** For a block that has just come to lie in cache/, after room was made for it. */
+  const assureCounted = async (block: FoundFile): Promise<void> => {
+    const { hash, sizeBytes } = block;
+    if (!index.isCounted(hash)) {
+      const room = await makeRoom(block, sizeBytes);
+      if (room.kind !== "made") {
+        const path = blockPath(layout, "cached", hash);
+        await orStoreError("evict", path, () => rm(path, { force: true }));
+        index.noteGone([hash]);
+        return;
+      }
+    }
+    index.noteUse(hash);
   };
 
   return {
@@ -152,6 +169,8 @@ export function createBlockCacher(options: BlockCacherOptions): BlockCacher {
       const room = await places.run(1, { signal }, () => makeRoom({ hash, sizeBytes }, sizeBytes));
       return room.kind === "made";
     },
+    noteMoved: (hash, length) =>
+      places.run(1, { signal }, () => assureCounted({ hash, sizeBytes: diskBytes(length) })),
   };
 }
 

@@ -49,6 +49,8 @@ export interface RoomRequest {
   readonly allowedBytes: number;
   /** Once something has to go, as much goes as leaves the cache, new block included, at this part. */
   readonly evictToFraction: number;
+  /** No more than these, once they make room for the new block: the rest goes when room is needed again. */
+  readonly maxEvictCount: number;
   /** Ordered by use, least recent first; read only as far as needed. */
   readonly leastRecentFirst: Iterable<CachedBlock>;
   /** These stay, such as what is being written; none unless said otherwise. */
@@ -64,16 +66,18 @@ export interface RoomPlan {
 /** Chooses what goes to make room for a block; nothing where it fits as it is. */
 export function planRoom(request: RoomRequest): RoomPlan {
   const { cachedBytes, incomingBytes, allowedBytes: allowed, evictToFraction } = request;
-  if (cachedBytes + incomingBytes <= allowed) return { fits: true, evict: [] };
+  const fits = (leftBytes: number): boolean => leftBytes + incomingBytes <= allowed;
+  if (fits(cachedBytes)) return { fits: true, evict: [] };
   const targetBytes = Math.floor(allowed * evictToFraction);
   const evict: CachedBlock[] = [];
   let leftBytes = cachedBytes;
   for (const block of request.leastRecentFirst) {
     // A new block larger than the target alone still fits in an empty cache.
     if (leftBytes + incomingBytes <= targetBytes) break;
+    if (evict.length >= request.maxEvictCount && fits(leftBytes)) break;
     if (request.spared?.has(block.hash) === true) continue;
     evict.push(block);
     leftBytes -= block.sizeBytes;
   }
-  return { fits: leftBytes + incomingBytes <= allowed, evict };
+  return { fits: fits(leftBytes), evict };
 }

@@ -73,6 +73,7 @@ export interface IndexFile {
   /** The boot in which the last scan of cache/ was finished; "" where there was none. */
   scannedBoot(): string;
   setScannedBoot(bootId: string): void;
+  has(hash: BlockHash): boolean;
   /** @returns whether there is such a row */
   touch(hash: BlockHash): boolean;
   add(hash: BlockHash, sizeBytes: number): void;
@@ -160,6 +161,7 @@ function prepareStatements(db: Database.Database): IndexFile {
     "SELECT cached_bytes, scanned_boot FROM total",
   );
   const setScanned = db.prepare<[string]>("UPDATE total SET scanned_boot = ?");
+  const has = db.prepare<[string]>("SELECT 1 FROM cached WHERE hash = ?");
   const touch = db.prepare<[string]>(
     "UPDATE cached SET use = (SELECT max(0, max(use)) + 1 FROM cached) WHERE hash = ?",
   );
@@ -218,6 +220,7 @@ function prepareStatements(db: Database.Database): IndexFile {
     cachedBytes: () => total.get()?.cached_bytes ?? 0,
     scannedBoot: () => total.get()?.scanned_boot ?? "",
     setScannedBoot: (bootId) => void setScanned.run(bootId),
+    has: (hash) => has.get(hash) !== undefined,
     touch: (hash) => touch.run(hash).changes > 0,
     add: (hash, sizeBytes) => void add.run(hash, sizeBytes),
     addFound: (hash, sizeBytes, rank) => void addFound.run(hash, sizeBytes, rank),

@@ -4,7 +4,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { setMaxListeners } from "node:events";
-import { lstat, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import type { FreeSpace } from "../core/bytes.js";
 import type { Clock } from "../core/clock.js";
 import { errorMessage } from "../core/errors.js";
@@ -16,10 +16,9 @@ import type { VerifiedBlock } from "../block/verify.js";
 import type { HashSet } from "../block/hashSet.js";
 import { createBlockCacher } from "./cacheBlocks.js";
 import { createClaims, readClaims } from "./claims.js";
-import { diskBytes } from "./evictionPolicy.js";
 import { createBlockFinder } from "./findBlocks.js";
 import { createBlockKeeper } from "./keepBlocks.js";
-import { blockPath, placeFolder, storeLayout, type StoreLayout } from "./layout.js";
+import { placeFolder, storeLayout, type StoreLayout } from "./layout.js";
 import { listHashes } from "./listBlocks.js";
 import { createOpenCalls } from "./openCalls.js";
 import { openReadOnlyStore } from "./readOnlyStore.js";
@@ -103,7 +102,6 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     clock,
     log,
     bootId: await readBootId(),
-    sizeOfCached: (hash) => sizeOfCached(layout, hash),
     onIncomplete: (incomplete) => {
       scans = scans.then(() => scanBehind(incomplete, layout, log, closing.signal));
     },
@@ -221,13 +219,5 @@ async function readBootId(): Promise<string> {
     return (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
   } catch {
     return randomUUID();
-  }
-}
-
-async function sizeOfCached(layout: StoreLayout, hash: BlockHash): Promise<number | undefined> {
-  try {
-    return diskBytes((await lstat(blockPath(layout, "cached", hash))).size);
-  } catch {
-    return undefined;
   }
 }

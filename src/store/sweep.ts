@@ -2,7 +2,7 @@
  * Taking kept blocks out of blocks/: the only place that does, but for bad ones. What claims are, and why no block goes that somebody
  * has promised, is explained in claims.ts.
  */
-import { existsSync, lstatSync, renameSync, rmSync } from "node:fs";
+import { lstatSync, renameSync, rmSync } from "node:fs";
 import type { BlockHash } from "../block/hash.js";
 import type { Sweep, SweepTo, SweepTotals } from "../block/ports.js";
 import { pause } from "../core/abort.js";
@@ -11,6 +11,7 @@ import { PsyncError } from "../core/errors.js";
 import { LIMITS } from "../core/limits.js";
 import type { Logger } from "../core/log.js";
 import type { BlockCacher } from "./cacheBlocks.js";
+import { isCached } from "./cachedFile.js";
 import { ClaimReader, clearDeadClaims, lockBatch, openBatchLock, openSweepLock } from "./claims.js";
 import { acquireLock, type FileLock } from "./fileLock.js";
 import { blockPath, type StoreLayout } from "./layout.js";
@@ -97,16 +98,15 @@ async function takeBatch(
   totals: SweepTotals,
 ): Promise<void> {
   const { layout, cacher, index, clock, batchLock, reader, to } = context;
-  const hasRoom = new Set<BlockHash>();
+  const hasRoom = new Map<BlockHash, number>();
   if (to === "cache") {
     // Counted before they are moved, so that the quota holds whenever this process dies.
     for (const hash of hashes) {
       const sizeBytes = keptBytes(layout, hash);
       if (sizeBytes === undefined) continue;
-      if (await cacher.makeRoomForKept(hash, sizeBytes)) hasRoom.add(hash);
+      if (await cacher.makeRoomForKept(hash, sizeBytes)) hasRoom.set(hash, sizeBytes);
     }
   }
-  const moved: BlockHash[] = [];
   await lockBatch(batchLock, clock);
   try {
     reader.readNew();
@@ -119,7 +119,6 @@ async function takeBatch(
       }
       if (hasRoom.has(hash)) {
         moveToCache(layout, hash);
-        moved.push(hash);
       } else {
         remove(layout, hash);
         if (to === "cache") totals.droppedCount += 1;
@@ -129,10 +128,11 @@ async function takeBatch(
     }
   } finally {
     batchLock.release();
-    for (const hash of moved) index.noteUse(hash);
-    // Those that stay may have been cached too, which the index need not forget.
-    for (const hash of moved) hasRoom.delete(hash);
-    index.noteGone([...hasRoom].filter((hash) => !existsSync(blockPath(layout, "cached", hash))));
+    // Of those that were not moved the rows go, unless they are cached as well.
+    for (const [hash, sizeBytes] of hasRoom) {
+      if (isCached(layout, hash)) await cacher.noteMoved(hash, sizeBytes);
+      else index.noteGone([hash]);
+    }
   }
 }
 

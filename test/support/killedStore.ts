@@ -76,6 +76,7 @@ export async function killRounds(
   const said = new Set<string>();
   const files = new Map<string, Buffer>();
   const problems: string[] = [];
+  const aheadBefore = new Set<string>();
   let isOver = false;
   for (let round = 0; round < rounds && problems.length === 0 && !isOver; round += 1) {
     const dice = createDice(`kill ${seed}/${round}`);
@@ -105,6 +106,7 @@ export async function killRounds(
         quotaBytes: QUOTA_BYTES,
         killedCount: parts.length,
         largestBlockBytes: BLOCK_BYTES,
+        aheadBefore,
       })),
     );
   }

@@ -38,9 +38,11 @@ export function cacheUsageBytes(store: string): number {
 
 export interface StartOptions {
   readonly quotaBytes: number;
-  /** Processes that were killed while each had one block in flight and one round of eviction, at most. */
+  /** Processes that were killed while each had LIMITS.store.cacheWritesAtOnce blocks in flight and one round of eviction, at most. */
   readonly killedCount: number;
   readonly largestBlockBytes: number;
+  /** Rows that had no file at the last look; those of this one are put in their place. */
+  readonly aheadBefore?: Set<string>;
 }
 
 /**
@@ -50,7 +52,7 @@ export interface StartOptions {
  *   more than what was in flight away from `du`
  */
 export async function problemsAfterStart(store: string, options: StartOptions): Promise<string[]> {
-  const { quotaBytes, killedCount, largestBlockBytes } = options;
+  const { quotaBytes, killedCount, largestBlockBytes, aheadBefore = new Set() } = options;
   const log = createLineLog();
   const opened = await openStore({
     path: store,
@@ -73,12 +75,16 @@ export async function problemsAfterStart(store: string, options: StartOptions): 
   // Rows without a file: what was to be written, what was being evicted, and what went to blocks/ within the flush.
   const kept = new Set(namesIn(join(store, "blocks")));
   let aheadBytes = 0;
-  for (const [hash, sizeBytes] of rows) if (!kept.has(hash)) aheadBytes += sizeBytes;
+  for (const [hash, sizeBytes] of rows) {
+    if (!kept.has(hash) && !aheadBefore.has(hash)) aheadBytes += sizeBytes;
+  }
   const evictBytes = quotaBytes * (1 - LIMITS.store.evictToFraction);
-  const inFlightBytes = Math.max(1, killedCount) * (evictBytes + 2 * largestBlockBytes);
-  if (aheadBytes > inFlightBytes) {
+  const ofOneBytes = evictBytes + LIMITS.store.cacheWritesAtOnce * largestBlockBytes;
+  if (aheadBytes > Math.ceil(Math.max(1, killedCount) * ofOneBytes)) {
     problems.push(`the index counts ${aheadBytes} bytes that are not there; sum ${sumBytes}`);
   }
+  aheadBefore.clear();
+  for (const hash of rows.keys()) aheadBefore.add(hash);
   return problems;
 }
 

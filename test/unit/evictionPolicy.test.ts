@@ -24,6 +24,7 @@ const request = fc.record({
   incomingBytes: fc.integer({ min: 0, max: 6000 }),
   allowed: fc.integer({ min: 0, max: 120_000 }),
   fraction: fc.double({ min: 0.1, max: 1, noNaN: true }),
+  most: fc.integer({ min: 1, max: 45 }),
 });
 
 function sum(blocks: readonly CachedBlock[]): number {
@@ -37,6 +38,7 @@ function property(
     readonly incomingBytes: number;
     readonly allowed: number;
     readonly fraction: number;
+    readonly most: number;
   }) => void,
 ): void {
   const seed = process.env["FAST_CHECK_SEED"];
@@ -50,6 +52,7 @@ describe("evictionPolicy", () => {
       incomingBytes: input.incomingBytes,
       allowedBytes: input.allowed,
       evictToFraction: input.fraction,
+      maxEvictCount: input.most,
       leastRecentFirst: input.blocks,
     });
 
@@ -86,6 +89,16 @@ describe("evictionPolicy", () => {
     });
   });
 
+  it("more than the most at once go only until the new block fits", () => {
+    property((input) => {
+      const { evict, fits } = plan(input);
+      assert.equal(fits, plan({ ...input, most: Infinity }).fits);
+      if (evict.length <= input.most) return;
+      const beforeLast = sum(input.blocks) - sum(evict.slice(0, -1)) + input.incomingBytes;
+      assert.ok(beforeLast > input.allowed);
+    });
+  });
+
   it("candidates are read only as far as needed", () => {
     function* endless(): Generator<CachedBlock> {
       for (let use = 0; ; use += 1) yield { hash: "" as BlockHash, sizeBytes: 10, use };
@@ -95,6 +108,7 @@ describe("evictionPolicy", () => {
       incomingBytes: 10,
       allowedBytes: 100,
       evictToFraction: 0.9,
+      maxEvictCount: 100,
       leastRecentFirst: endless(),
     });
     assert.equal(evict.length, 2);
