@@ -18,9 +18,12 @@ export function unrepairedHashes(report: FsckReport): ReadonlySet<BlockHash> {
 
 /** The report as text: a line for each problem and each strange name, then the counts. */
 export function fsckText(report: FsckReport, affected: AffectedLists, storePath: string): string {
-  const { problems, strangeNames } = report;
+  const { problems, lostSeeds, strangeNames } = report;
   const lines: string[] = [];
   for (const problem of problems) lines.push(...problemLines(problem, affected));
+  for (const { path, state } of lostSeeds) {
+    lines.push(`exported without a copy, and ${state} since: ${oneLine(path)}`);
+  }
   for (const name of strangeNames) {
     lines.push(`not a block, left as it is: ${oneLine(`${storePath}/${name}`)}`);
   }
@@ -58,6 +61,7 @@ function countRows(report: FsckReport): readonly (readonly string[])[] {
   rows.push(["lost", `${count("lost")}`], ["cannot be repaired", `${count("left")}`]);
   if (report.unnamedCount > 0) rows.push(["wrong and not named", `${report.unnamedCount}`]);
   rows.push(
+    ["exported files lost", `${report.lostSeeds.length}`],
     ["not a block", `${report.strangeNames.length}`],
     [repair ? "temp files removed" : "temp files left over", `${report.leftTempFileCount}`],
   );

@@ -12,6 +12,7 @@ import type { FsckFile, FsckProgress, PlacedHash } from "./fsckFile.js";
 import type { Store } from "./openStore.js";
 import { createRepairer, type Repair } from "./repairBlocks.js";
 import type { CorrectedRows } from "./storeIndex.js";
+import type { LostSeed } from "./storeSeeds.js";
 
 export interface FsckParts {
   readonly store: Store;
@@ -60,6 +61,8 @@ export interface FsckReport {
   readonly problems: readonly Problem[];
   /** More problems than are named. */
   readonly unnamedCount: number;
+  /** Files of `export --no-copy` whose blocks are lacking: the files are the user's, and this is no fault of the store. */
+  readonly lostSeeds: readonly LostSeed[];
   /** Paths in the store that are no blocks', and left as they are. */
   readonly strangeNames: readonly string[];
   /** Removed, where it repairs. */
@@ -147,6 +150,8 @@ class FsckRun {
     await this.#checkLost();
     const index = repair ? await upkeep.rebuildIndex(signal) : undefined;
     const leftTempFileCount = await upkeep.leftTempFiles();
+    // One that is not hashed yet lacks nothing that a mount or a server would not find.
+    const lostSeeds = (await store.seeds.lost()).filter(({ state }) => state !== "not hashed");
     await progressFile.remove();
     return {
       repair,
@@ -154,6 +159,7 @@ class FsckRun {
       checkedBytes: this.#checkedBytes,
       problems: [...this.#problems.values()].sort(byName),
       unnamedCount: this.#unnamedCount,
+      lostSeeds,
       strangeNames,
       leftTempFileCount,
       index: index ?? null,

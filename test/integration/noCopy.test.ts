@@ -137,7 +137,7 @@ describe("export --no-copy", () => {
     assert.match(named.stderr, /its path is not UTF-8/);
   });
 
-  it("NOCOPY-1: a file that is cut, changed or gone lacks its blocks, which info says, and has them again when it is back", async (t) => {
+  it("NOCOPY-1: a file that is cut, changed or gone lacks its blocks, which info and fsck say, and has them again when it is back", async (t) => {
     const { file, bytes, list, store, glue, info, hashes } = await fixture(t);
     const lost = (state: string) => ({
       seedCount: 0,
@@ -149,6 +149,10 @@ describe("export --no-copy", () => {
     await rename(file, `${file}.away`);
     assert.deepEqual(await info(), lost("gone"));
     assert.match(await psyncOk(["info", list], { store }), /lost seed +gone: .*data\n/);
+    for (const repair of [[], ["--repair"]]) {
+      const report = await psyncOk(["fsck", ...repair], { store });
+      assert.match(report, /exported without a copy, and gone since: .*data\n/);
+    }
     const { status, stdout } = await psync(["glue", list], { store });
     assert.deepEqual([status, stdout.length], [4, 0]);
     const other = Buffer.from(bytes);
@@ -159,6 +163,7 @@ describe("export --no-copy", () => {
     assert.equal((await psync(["cat", hashes[0] ?? ""], { store })).status, 0);
     await writeSeed(file, bytes, 2000);
     assert.deepEqual(await glue(), bytes);
+    assert.match(await psyncOk(["fsck"], { store }), /exported files lost +0\n/);
   });
 
   it("NOCOPY-1: a file that changes while it is read becomes no list and no seed", async (t) => {
