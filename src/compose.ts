@@ -120,7 +120,7 @@ export function checkLocalStore(
   options: FsckOptions,
 ): Promise<FsckReport> {
   const { path } = parts.store;
-  const progressFile = createFsckFile(storeLayout(path).fsck, { nowUnixMs: Date.now });
+  const progressFile = createFsckFile(storeLayout(path), { nowUnixMs: Date.now });
   return fsck({ ...parts, clock: systemClock, progressFile }, options);
 }
 

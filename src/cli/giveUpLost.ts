@@ -10,7 +10,7 @@ export async function giveUpLost(
   isUnneeded: (hash: BlockHash) => boolean,
   log: Logger,
 ): Promise<void> {
-  const unneeded = new Set((await upkeep.lostBlocks()).filter(isUnneeded));
+  const unneeded = new Set((await upkeep.lostBlocks()).map(({ hash }) => hash).filter(isUnneeded));
   if (unneeded.size === 0) return;
   await upkeep.giveUpLost(unneeded);
   log.info(`${formatCount(unneeded.size, "block")} that had been lost will not be asked for again`);

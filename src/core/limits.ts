@@ -180,6 +180,8 @@ export const LIMITS = {
     scanBatchCount: 256,
     /** Blocks written at once by one `keep`: as many as libuv has threads, so that syncs share a commit. */
     keepWritesAtOnce: 4,
+    /** Bad cached blocks that are set aside; more are removed. Kept ones are all set aside. */
+    maxCachedAside: 100,
     /** Rounds of choosing and removing before a block is not cached because others fill what was freed. */
     evictionRounds: 8,
     /** Names written to claims/ at once: 128 KiB, under a millisecond for which others wait. */

@@ -19,6 +19,7 @@
 import { randomUUID } from "node:crypto";
 import {
   closeSync,
+  constants,
   fstatSync,
   openSync,
   readdirSync,
@@ -238,13 +239,16 @@ export class ClaimReader {
   #readFile(name: string): void {
     let descriptor: number;
     try {
-      descriptor = openSync(join(this.#folder, name), "r");
+      // Without O_NONBLOCK a FIFO would hold this thread, the only one there is.
+      const { O_RDONLY, O_NONBLOCK, O_NOFOLLOW } = constants;
+      descriptor = openSync(join(this.#folder, name), O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
     } catch (error) {
       if (isAbsent(error)) return;
       throw error;
     }
     try {
       const stats: Stats = fstatSync(descriptor);
+      if (!stats.isFile()) throw new Error(`${name} is not a regular file`);
       // A process that was killed may have left a part of a name.
       const endBytes = stats.size - (stats.size % HASH_BYTES);
       const chunk = Buffer.alloc(LIMITS.store.claimBatchCount * HASH_BYTES);

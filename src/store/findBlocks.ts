@@ -4,7 +4,7 @@
  * Other processes keep, pin, unpin and evict at the same time. A block that is there all the time and moves once,
  * either way, is not missed by whoever looks in blocks/, cache/ and blocks/ again.
  */
-import { link, lstat, rename, rm } from "node:fs/promises";
+import { link, lstat, readdir, rename, rm } from "node:fs/promises";
 import { syncFolder } from "../core/atomicFile.js";
 import type { Clock } from "../core/clock.js";
 import { errorMessage } from "../core/errors.js";
@@ -14,7 +14,14 @@ import { createTrouble } from "../core/trouble.js";
 import type { BlockHash } from "../block/hash.js";
 import type { BlockPlace, StoredBlock } from "../block/ports.js";
 import type { VerifiedBlock } from "../block/verify.js";
-import { blockPath, lostPath, placeFolder, quarantinePath, type StoreLayout } from "./layout.js";
+import {
+  blockPath,
+  lostHash,
+  lostPath,
+  placeFolder,
+  quarantinePath,
+  type StoreLayout,
+} from "./layout.js";
 import { readBlockFile } from "./readBlockFile.js";
 import { isAbsent, storeError } from "./storeError.js";
 
@@ -123,6 +130,12 @@ export function createBlockFinder(options: BlockFinderOptions): BlockFinder {
         await syncFolder(placeFolder(layout, place));
         return "gone";
       }
+      // Of a cached one nothing is lost: a few are for whoever wants to know what the disk did to them.
+      if (place === "cached" && (await setAsideCount(layout)) > LIMITS.store.maxCachedAside) {
+        await rm(aside, { force: true });
+        log.warn(`bad block removed from ${path}: ${bad.why}`);
+        return "moved";
+      }
       log.warn(`bad block set aside from ${path} to ${aside}: ${bad.why}`);
       return "moved";
     } catch (error) {
@@ -149,6 +162,12 @@ export function createBlockFinder(options: BlockFinderOptions): BlockFinder {
   };
 
   return { find, read, linkAside, setAside };
+}
+
+/** Files in quarantine/ that stand for no kept block that is lost. */
+async function setAsideCount(layout: StoreLayout): Promise<number> {
+  const names = await readdir(layout.quarantine);
+  return names.filter((name) => lostHash(name) === undefined).length;
 }
 
 async function inodeOf(path: string): Promise<bigint> {

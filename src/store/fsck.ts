@@ -243,12 +243,13 @@ class FsckRun {
   async #checkLost(): Promise<void> {
     const { signal, repair, jobs } = this.#options;
     const lost = await this.#parts.store.upkeep.lostBlocks();
-    await inParallel(lost, jobs, async (hash) => {
+    await inParallel(lost, jobs, async (block) => {
+      const { hash } = block;
       signal.throwIfAborted();
       const placed = { place: "kept", hash } as const;
       if (this.#problems.has(keyOf(placed))) return;
       if (repair) {
-        this.#noteRepair(placed, SET_ASIDE, await this.#repairer.restore(hash, signal));
+        this.#noteRepair(placed, SET_ASIDE, await this.#repairer.restore(block, signal));
       } else {
         this.#note(placed, { why: SET_ASIDE, outcome: "lost", servers: [] });
       }

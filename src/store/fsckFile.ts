@@ -1,12 +1,15 @@
 /**
- * Where a check of the store was interrupted, in a small file of the store. It may be lost, torn or deleted at any time:
- * then the next check begins anew. Whatever was found bad stands in it as a name to be looked at again, never as a verdict.
+ * Where a check of the store was interrupted, in a small file of the store. It may be lost or deleted at any time: then
+ * the next check begins anew. In a store that is not this user's alone it is neither written nor believed. Whatever was found bad stands in it as a name to be looked at again, never as a verdict.
  */
-import { readFile, rm, writeFile } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { parseBlockHash, type BlockHash } from "../block/hash.js";
 import type { BlockPlace } from "../block/ports.js";
+import { writeAtomically } from "../core/atomicFile.js";
 import { LIMITS } from "../core/limits.js";
-import { FILE_MODE } from "./layout.js";
+import { FILE_MODE, type StoreLayout } from "./layout.js";
+import { findForeignPart } from "./ownStore.js";
+import { openBlockFile, readAll } from "./readBlockFile.js";
 
 export interface PlacedHash {
   readonly place: BlockPlace;
@@ -36,29 +39,50 @@ const VERSION = 1;
 
 /** @param clock.nowUnixMs the time of day: it has to be understood by the next process */
 export function createFsckFile(
-  path: string,
+  layout: StoreLayout,
   { nowUnixMs }: { readonly nowUnixMs: () => number },
 ): FsckFile {
+  const { fsck: path } = layout;
+  const isOurs = async (): Promise<boolean> => (await findForeignPart(layout)) === undefined;
   return {
     async load() {
-      const text = await readFile(path, "utf8").catch(() => "");
-      const saved = parseProgress(text);
+      const saved = (await isOurs()) ? parseProgress(await readText(path)) : undefined;
       if (!saved) return undefined;
       const ageMs = nowUnixMs() - saved.savedUnixMs;
       // A time that lies ahead says nothing of how old it is.
       return ageMs >= 0 && ageMs <= LIMITS.check.resumeMs ? { ...saved, ageMs } : undefined;
     },
     async save(progress) {
+      if (!(await isOurs())) return false;
       const saved = { version: VERSION, savedUnixMs: nowUnixMs(), ...progress };
-      return writeFile(path, `${JSON.stringify(saved)}\n`, { mode: FILE_MODE }).then(
+      const written = writeAtomically(path, { mode: FILE_MODE }, (file) =>
+        file.writeFile(`${JSON.stringify(saved)}\n`),
+      );
+      return written.then(
         () => true,
         () => false,
       );
     },
     async remove() {
-      await rm(path, { force: true }).catch(() => undefined);
+      if (await isOurs()) await rm(path, { force: true }).catch(() => undefined);
     },
   };
+}
+
+/** "" where there is none, or what is there is no file. */
+async function readText(path: string): Promise<string> {
+  try {
+    const opened = await openBlockFile(path);
+    if (opened.kind !== "open") return "";
+    try {
+      const stats = await opened.handle.stat();
+      return stats.isFile() ? Buffer.from(await readAll(opened.handle, stats.size)).toString() : "";
+    } finally {
+      await opened.handle.close();
+    }
+  } catch {
+    return "";
+  }
 }
 
 function parseProgress(

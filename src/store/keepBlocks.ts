@@ -5,7 +5,7 @@
  * said to be kept. A crash before the rename leaves a temp file, which the next start clears; after it, a
  * whole block. A block that is there under its name is never a part of one.
  */
-import { lstat, rename, rm } from "node:fs/promises";
+import { link, lstat, rm } from "node:fs/promises";
 import { PsyncError, errorMessage } from "../core/errors.js";
 import { LIMITS } from "../core/limits.js";
 import type { Logger } from "../core/log.js";
@@ -133,18 +133,18 @@ export function createBlockKeeper(options: BlockKeeperOptions): BlockKeeper {
     const to = blockPath(layout, "kept", hash);
     try {
       await syncFile(from);
-      await rename(from, to);
+      // Not renamed: that would replace what somebody else has kept and synced meanwhile.
+      await link(from, to);
     } catch (error) {
-      // Evicted meanwhile, or a disk that fails: the verified bytes are in memory, and are written anew.
+      // Evicted or kept meanwhile, or a disk that fails: the verified bytes are in memory, and are written anew.
       log.debug(`cannot move ${from} to blocks/, it is written anew: ${errorMessage(error)}`);
       return false;
     }
-    onUncached([hash]);
-    // Another process may have cached the block again before the rename: that file was not synced.
-    const moved = await orStoreError("look at", to, () => lstat(to, { bigint: true }));
-    if (moved.ino !== found.inode) return false;
+    // Another process may have cached the block again before the link: that file was not synced.
+    const linked = await orStoreError("look at", to, () => lstat(to, { bigint: true }));
+    if (linked.ino !== found.inode) return false;
     await syncForGood(layout.blocks, () => syncFolder(layout.blocks));
-    await syncForGood(layout.cache, () => syncFolder(layout.cache));
+    await dropCachedCopies([hash]);
     return true;
   };
 

@@ -8,7 +8,7 @@ import type { VerifiedBlock } from "../block/verify.js";
 import type { Clock } from "../core/clock.js";
 import { isBlockMissing, type PsyncError } from "../core/errors.js";
 import { LIMITS } from "../core/limits.js";
-import type { Bad, Upkeep } from "./upkeep.js";
+import type { Bad, LostBlock, Upkeep } from "./upkeep.js";
 
 /** `gone`: it went away by itself. `lost`: no valid copy is in its place. `left`: the bad file is still there. */
 export interface Repair {
@@ -24,7 +24,7 @@ export interface Repairer {
     signal: AbortSignal,
   ): Promise<Repair>;
   /** Keeps a block again that was set aside. @throws the same */
-  restore(hash: BlockHash, signal: AbortSignal): Promise<Repair>;
+  restore(lost: LostBlock, signal: AbortSignal): Promise<Repair>;
 }
 
 export interface RepairerParts {
@@ -98,9 +98,10 @@ export function createRepairer(parts: RepairerParts): Repairer {
   return {
     repair: ({ place, hash, judged }, signal) =>
       place === "kept" ? repairKept(hash, judged, signal) : repairCached(hash, judged, signal),
-    async restore(hash, signal) {
+    async restore(lost, signal) {
+      const { hash } = lost;
       if (await store.pin(hash)) return RESTORED;
-      const had = await fetch(hash, signal);
+      const had = (await upkeep.goodCopyAside(lost)) ?? (await fetch(hash, signal));
       if (had === undefined || had instanceof Error) {
         return { outcome: "lost", servers: had?.details ?? [] };
       }

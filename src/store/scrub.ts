@@ -186,9 +186,10 @@ class ScrubRun {
     const { upkeep } = this.#parts.store;
     const lost = await upkeep.lostBlocks();
     let restoredCount = 0;
-    for (const hash of lost) {
+    for (const block of lost) {
+      const { hash } = block;
       await this.#untilIdle();
-      const repaired = await this.#orWarn(hash, () => repairer.restore(hash, this.#signal));
+      const repaired = await this.#orWarn(hash, () => repairer.restore(block, this.#signal));
       if (repaired?.outcome !== "restored") continue;
       restoredCount += 1;
       this.#logKept(hash, "restored");

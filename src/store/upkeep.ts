@@ -14,7 +14,7 @@ import { LIMITS } from "../core/limits.js";
 import { blocksInOrder } from "./blocksInOrder.js";
 import type { BadFile, BlockFinder } from "./findBlocks.js";
 import { blockPath, lostHash, placeFolder, quarantinePath, type StoreLayout } from "./layout.js";
-import { readBlockFile } from "./readBlockFile.js";
+import { readBlockFile, type BlockReading } from "./readBlockFile.js";
 import { isAbsent, orStoreError } from "./storeError.js";
 import type { CorrectedRows } from "./storeIndex.js";
 import { countAbandoned } from "./tempFiles.js";
@@ -33,6 +33,12 @@ export interface Bad extends BadFile {
   readonly copy?: VerifiedBlock | undefined;
   /** It has to be moved away before the block can be kept there: it cannot be compared with it. */
   readonly inTheWay: boolean;
+}
+
+export interface LostBlock {
+  readonly hash: BlockHash;
+  /** What of it lies in quarantine/. */
+  readonly names: readonly string[];
 }
 
 /** What stands in a place, by names alone. */
@@ -55,8 +61,10 @@ export interface Upkeep {
   /** Reads a block's file in one place, whole. The SHA-256 is computed off this thread. */
   judge(place: BlockPlace, hash: BlockHash): Promise<Judgement>;
   setAside: BlockFinder["setAside"];
-  /** Kept blocks that were set aside and are not kept again. */
-  lostBlocks(): Promise<readonly BlockHash[]>;
+  /** A block that was kept and set aside, where its bytes are right: one that a disk once did not give, and gives now. */
+  goodCopyAside(lost: LostBlock): Promise<VerifiedBlock | undefined>;
+  /** Kept blocks that were set aside and are not kept again, in order. */
+  lostBlocks(): Promise<readonly LostBlock[]>;
   /** Kept blocks that were set aside and are needed no more: they are not asked for again. What was set aside stays. */
   giveUpLost(hashes: ReadonlySet<BlockHash>): Promise<void>;
   /** Temp files that processes left which are gone: those removed when the store was opened, or, in one that is only read, those there. */
@@ -94,6 +102,7 @@ export function createUpkeep(parts: UpkeepParts): Upkeep {
     },
     judge: (place, hash) => judge(blockPath(layout, place, hash), hash),
     setAside: (place, hash, bad) => finder.setAside(place, hash, bad),
+    goodCopyAside: (lost) => goodCopyAside(layout, lost),
     lostBlocks: () =>
       orStoreError("list", layout.quarantine, () => lostBlocks(layout, { settle: !isReadOnly })),
     giveUpLost: (hashes) =>
@@ -115,7 +124,9 @@ async function judge(path: string, hash: BlockHash): Promise<Judgement> {
   }
   const inode = stats.ino;
   if (stats.isDirectory()) return { kind: "bad", why: "is a folder", inode, inTheWay: true };
-  const reading = await readBlockFile(path, hash, verifyBlockAside);
+  let reading = await readBlockFile(path, hash, verifyBlockAside);
+  // Some disks give at the second try what they did not give at the first.
+  if (hasReadError(reading)) reading = await readBlockFile(path, hash, verifyBlockAside);
   if (stats.isSymbolicLink()) {
     const copy = reading.kind === "good" ? reading.block : undefined;
     return { kind: "bad", why: "is a symlink", inode, copy, inTheWay: true };
@@ -130,11 +141,15 @@ async function judge(path: string, hash: BlockHash): Promise<Judgement> {
     case "unreadable": {
       const why = errorMessage(reading.error);
       // Sectors that went bad: the file is lost as if its bytes were wrong. Anything else may pass.
-      return systemErrorCode(reading.error) === "EIO"
+      return hasReadError(reading)
         ? { kind: "bad", why, inode, inTheWay: true }
         : { kind: "unreadable", why };
     }
   }
+}
+
+function hasReadError(reading: BlockReading): boolean {
+  return reading.kind === "unreadable" && systemErrorCode(reading.error) === "EIO";
 }
 
 async function survey(folder: string): Promise<Survey> {
@@ -154,8 +169,8 @@ async function survey(folder: string): Promise<Survey> {
 async function lostBlocks(
   layout: StoreLayout,
   { settle }: { readonly settle: boolean },
-): Promise<readonly BlockHash[]> {
-  const lost = new Set<BlockHash>();
+): Promise<readonly LostBlock[]> {
+  const lost = new Map<BlockHash, string[]>();
   for (const name of await orNothing(() => readdir(layout.quarantine), [])) {
     const hash = lostHash(name);
     if (hash === undefined) continue;
@@ -163,10 +178,23 @@ async function lostBlocks(
       (stats) => stats.isFile(),
       () => false,
     );
-    if (!isKept) lost.add(hash);
+    if (!isKept) lost.set(hash, [...(lost.get(hash) ?? []), name]);
     else if (settle) await takeMark(layout, name, hash);
   }
-  return [...lost].sort();
+  return [...lost]
+    .map(([hash, names]) => ({ hash, names }))
+    .sort((a, b) => (a.hash < b.hash ? -1 : 1));
+}
+
+async function goodCopyAside(
+  layout: StoreLayout,
+  { hash, names }: LostBlock,
+): Promise<VerifiedBlock | undefined> {
+  for (const name of names) {
+    const judged = await judge(join(layout.quarantine, name), hash);
+    if (judged.kind === "good") return judged.block;
+  }
+  return undefined;
 }
 
 async function giveUpLost(layout: StoreLayout, hashes: ReadonlySet<BlockHash>): Promise<void> {

@@ -89,17 +89,18 @@ describe("keeping blocks", { skip: hasStrace ? false : "there is no strace" }, (
     );
   });
 
-  it("pins by a sync, a rename, and a sync of both folders", async (t) => {
+  it("KEEP-1: pins by a sync, a link, a sync of the folder, and only then removes the cached name", async (t) => {
     const folder = await tempFolder(t);
     const path = join(folder, "store");
-    const { calls } = await straced(folder, SYNCS, node("pin", path, 1));
+    const names = [...SYNCS, "link", "unlink"];
+    const { calls } = await straced(folder, names, node("pin", path, 1));
     const { hash } = makeBlock(0, 16_384);
     const cached = join(path, "cache", hash);
     assertOrder(
       only(calls, "fdatasync", `<${cached}>`),
-      only(calls, "rename", join(path, "blocks", hash)),
+      only(calls, "link", join(path, "blocks", hash)),
       only(calls, "fsync", `<${join(path, "blocks")}>`),
-      only(calls, "fsync", `<${join(path, "cache")}>`),
+      only(calls, "unlink", cached),
     );
   });
 
