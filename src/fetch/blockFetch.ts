@@ -159,7 +159,7 @@ class BlockFetch {
     for (const { server } of this.#running) notBeforeMs.set(server, Infinity);
     return {
       hash: this.#request.hash,
-      maxBytes: this.#expectedBytes,
+      expectedBytes: this.#expectedBytes,
       nowMs: clock.nowMs(),
       isWaitedFor: this.#urgency.isWaitedFor,
       giveUpAtMs: this.#waitedSinceMs + limits.patienceMs,
@@ -198,7 +198,7 @@ class BlockFetch {
   /** Does what the rules say about those that are late. @returns when to look again */
   #step(): number {
     const { clock, limits, budget } = this.#context;
-    const maxBytes = this.#expectedBytes;
+    const expectedBytes = this.#expectedBytes;
     let maySecond = true;
     for (;;) {
       const step = raceStep(
@@ -206,11 +206,11 @@ class BlockFetch {
           running: this.#running,
           nowMs: clock.nowMs(),
           isWaitedFor: this.#urgency.isWaitedFor,
-          maxBytes,
-          hopelessMs: hopelessMs(maxBytes, limits),
+          expectedBytes,
+          hopelessMs: hopelessMs(expectedBytes, limits),
           maySecond,
           hasPaid: this.#hasPaid,
-          canPay: (bytes) => budget.canReserve(bytes, maxBytes),
+          canPay: (bytes) => budget.canReserve(bytes, expectedBytes),
           isPaidFor: this.#race?.isPaidFor === true,
         },
         limits,

@@ -19,7 +19,7 @@ function createSubject(
   const book = createServerBook({ servers, limits, nowMs: 0, records, nowUnixMs });
   const query = (more: Partial<BookQuery> = {}): BookQuery => ({
     hash,
-    maxBytes: MIB,
+    expectedBytes: MIB,
     nowMs: 0,
     isWaitedFor: true,
     giveUpAtMs: 0,
@@ -40,7 +40,7 @@ function createSubject(
     return book.end({
       server,
       hash,
-      maxBytes: MIB,
+      expectedBytes: MIB,
       nowMs,
       timing: { elapsedMs, firstByteMs, receivedBytes: bytes },
       end,
