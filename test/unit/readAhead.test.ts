@@ -5,6 +5,7 @@ import type { BlockRequest, BlockSource } from "../../src/block/ports.js";
 import type { VerifiedBlock } from "../../src/block/verify.js";
 import { abortReason } from "../../src/core/abort.js";
 import { silentLogger } from "../../src/core/log.js";
+import { GivenUpAhead } from "../../src/core/urgency.js";
 import { withMemoryCache } from "../../src/source/memoryCache.js";
 import { withSingleFlight } from "../../src/source/singleFlight.js";
 import { createStoreThenFetch } from "../../src/source/storeThenFetch.js";
@@ -60,6 +61,12 @@ function heldServer({ list, blocks }: ListedBytes) {
         if (indexes.length === 0 || indexes.includes(call.index)) call.settle(blockOf(call.index));
       }
       await settled();
+    },
+    /** In this turn, so that somebody can come before it is known. */
+    giveUp(index: number) {
+      for (const call of [...open]) {
+        if (call.index === index) call.settle(new GivenUpAhead("nobody answers at once"));
+      }
     },
     async fail(...indexes: number[]) {
       for (const call of [...open]) {
@@ -251,6 +258,22 @@ describe("read-ahead of an open file", () => {
     await server.give();
     void beginRead(view, 7);
     assert.deepEqual(server.asked().slice(before), [5, 6, 8, 9]);
+    view.close();
+  });
+
+  it("AHEAD-2: a block that was given up is asked for again by a reader that came in that moment", async () => {
+    const { server, view } = viewOf(await fileOf("given up", 20));
+    await readBlock({ view, server }, 0);
+    void beginRead(view, 1);
+    assert.deepEqual(server.underWay(), [1, 2]);
+    server.giveUp(2);
+    const reading = beginRead(view, 2);
+    await settled();
+    const askedFor2 = server.asked().filter((index) => index === 2);
+    assert.deepEqual(askedFor2, [2, 2]);
+    assert.equal(server.isWaitedFor(2), true);
+    await server.give();
+    await reading;
     view.close();
   });
 
