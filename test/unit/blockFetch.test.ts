@@ -11,6 +11,7 @@ import { createServerSet } from "../../src/fetch/serverSet.js";
 import { withSingleFlight } from "../../src/source/singleFlight.js";
 import { seededBlock } from "../support/blocks.js";
 import { createManualClock, type ManualClock } from "../support/manualClock.js";
+import { serverRecord } from "../support/serverRecords.js";
 import { createLineLog } from "../support/storeFixtures.js";
 
 const block = seededBlock("a", 3000);
@@ -182,6 +183,60 @@ describe("RACE-1: a block that may be far longer than it is", () => {
     clock.advance(400);
     await turns();
     assert.equal(stalled.waiting(), 2);
+    await set.close();
+  });
+});
+
+describe("RANK-1: a second server that is asked in a race", () => {
+  it("is no try: it is one that is known", async () => {
+    const clock = createManualClock();
+    const asked: string[] = [];
+    const blocks = Array.from({ length: LIMITS.fetch.tryEveryRequests - 1 }, (_none, nth) =>
+      seededBlock(`known ${nth}`, MIB),
+    );
+    const servers = ["first", "second", "new"].map((name): HttpServer => {
+      const { server } = endless(name);
+      return {
+        ...server,
+        async fetchBytes(request, onReceived) {
+          asked.push(name);
+          const known = blocks.find(({ hash }) => hash === request.hash);
+          if (!known) return server.fetchBytes(request);
+          await new Promise<void>((resolve) => clock.after(30, resolve));
+          onReceived?.(1000);
+          await new Promise<void>((resolve) => clock.after(10, resolve));
+          onReceived?.(known.bytes.length);
+          return bytesOf(known);
+        },
+      };
+    });
+    const parts = { askedUnixMs: 0, notFoundFraction: 0 };
+    const known = new Map([
+      ["first", serverRecord({ ...parts, bytesPerSecond: MIB })],
+      ["second", serverRecord({ ...parts, bytesPerSecond: MIB / 2 })],
+    ]);
+    const set = createServerSet({
+      servers,
+      clock,
+      log: silentLogger,
+      records: { load: () => known, save: () => undefined },
+      unixMs: () => 0,
+    });
+    const request = { maxBytes: MIB, signal: new AbortController().signal };
+    for (const { hash } of blocks) {
+      const fetching = set.fetch({ ...request, hash });
+      for (const stepMs of [30, 10]) {
+        await turns();
+        clock.advance(stepMs);
+      }
+      await fetching;
+    }
+    set.fetch({ ...request, hash: block.hash }).catch(() => undefined);
+    await turns();
+    assert.deepEqual(asked, Array(LIMITS.fetch.tryEveryRequests).fill("first"));
+    clock.advance(LIMITS.fetch.raceLastMs);
+    await turns();
+    assert.deepEqual(asked.slice(LIMITS.fetch.tryEveryRequests), ["second"]);
     await set.close();
   });
 });

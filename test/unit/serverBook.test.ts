@@ -99,6 +99,14 @@ describe("the book of servers", () => {
     assert.equal(tries.length, 1);
   });
 
+  it("a race that may not try one leaves the try to the next request", () => {
+    const { ask, chosen } = createSubject();
+    ask("a", "ok");
+    for (let nth = 0; nth < limits.tryEveryRequests; nth += 1) assert.equal(chosen(), "a");
+    assert.equal(chosen({ mayTry: false }), "a");
+    assert.equal(chosen(), "b");
+  });
+
   it("a server is late where another would be done three times over", () => {
     const { ask, book, query } = createSubject();
     for (let nth = 0; nth < 20; nth += 1) {
