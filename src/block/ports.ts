@@ -23,6 +23,7 @@ export interface BlockSource {
   /**
    * @throws ERR_PSYNC_BLOCK_NOT_FOUND nobody has it; ERR_PSYNC_BLOCK_UNAVAILABLE no valid copy was to be had
    *   this time. `details` say who was asked and what each did
+   * @throws GivenUpAhead it was work ahead, and only who answers at once was asked
    * @throws the signal's reason, soon after it is aborted
    */
   fetch(request: BlockRequest): Promise<VerifiedBlock>;

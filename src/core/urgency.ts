@@ -39,3 +39,14 @@ export function createAhead(): PromotableUrgency {
     },
   };
 }
+
+/**
+ * What work ends with that was given up because nobody waited for it: it asked only those who answer at once. It says
+ * nothing to somebody who came to wait in that moment: he asks anew.
+ */
+export class GivenUpAhead extends Error {
+  constructor(cause: unknown) {
+    super("given up: nobody waited for it", { cause });
+    this.name = "GivenUpAhead";
+  }
+}

@@ -13,7 +13,7 @@ import type { Clock } from "../core/clock.js";
 import { formatDuration } from "../core/duration.js";
 import type { LimitsOf } from "../core/limits.js";
 import type { Logger } from "../core/log.js";
-import { WAITED_FOR } from "../core/urgency.js";
+import { GivenUpAhead, WAITED_FOR } from "../core/urgency.js";
 import type { WaitQueue } from "../core/waitQueue.js";
 import { startAttempt, type Attempt } from "./attempt.js";
 import { createFetchStory, type FetchStory } from "./fetchStory.js";
@@ -44,7 +44,7 @@ export interface BlockFetchContext {
  * @throws ERR_PSYNC_BLOCK_NOT_FOUND every server says it has none; ERR_PSYNC_BLOCK_UNAVAILABLE every server was asked,
  *   and those that could come back were waited for; or it took longer than that and a download at the slowest rate that
  *   is borne
- * @throws the request's signal's reason
+ * @throws GivenUpAhead the same, where nobody waits; the request's signal's reason
  * Cost: one download where servers are honest and quick; at most two at a time.
  */
 export async function fetchBlock(
@@ -59,6 +59,12 @@ export async function fetchBlock(
   }
 }
 
+interface NextServer {
+  readonly server: string | undefined;
+  /** When that was decided. */
+  readonly wasWaitedFor: boolean;
+}
+
 class BlockFetch {
   readonly #context: BlockFetchContext;
   readonly #request: BlockRequest;
@@ -71,7 +77,10 @@ class BlockFetch {
   /** In the order they were asked: at most two. */
   #running: Attempt[] = [];
   #waitedSinceMs: number;
-  /** Counted from the first request: what is waited for before it has deadlines of its own. */
+  /**
+   * Counted from the first request, and anew when somebody comes to wait: what is waited for before it has deadlines of
+   * its own.
+   */
   #cancelDeadline: (() => void) | undefined;
   #isOverdue = false;
   /** Whether a whole block was set aside already: once a fetch. */
@@ -90,6 +99,7 @@ class BlockFetch {
     this.#story = createFetchStory(context, request);
     const stopListening = this.#urgency.onPromoted(() => {
       this.#waitedSinceMs = clock.nowMs();
+      if (this.#cancelDeadline) this.#startDeadline();
       this.#bell.ring();
     });
     const onAbort = (): void => {
@@ -110,10 +120,12 @@ class BlockFetch {
         const block = this.#settle(attempt);
         if (block) return block;
       }
-      if (this.#isOverdue) throw this.#story.unavailable();
+      if (this.#isOverdue) throw this.#failure();
       if (this.#running.length === 0) {
-        const server = await this.#nextServer();
-        if (server === undefined) throw this.#story.unavailable();
+        const { server, wasWaitedFor } = await this.#nextServer();
+        // Somebody who came to wait right after that has patience with those that are not well.
+        if (server === undefined && wasWaitedFor !== this.#urgency.isWaitedFor) continue;
+        if (server === undefined) throw this.#failure();
         this.#ask(server);
       }
       await this.#bell.wait(this.#step());
@@ -129,20 +141,27 @@ class BlockFetch {
     this.#story.tell();
   }
 
+  #failure(): Error {
+    const unavailable = this.#story.unavailable();
+    return this.#urgency.isWaitedFor ? unavailable : new GivenUpAhead(unavailable);
+  }
+
   /** Waits for the best server to have a place; undefined: nobody is left to ask. */
-  async #nextServer(): Promise<string | undefined> {
+  async #nextServer(): Promise<NextServer> {
     const { book, queue, clock } = this.#context;
     let cancelTimer = (): void => undefined;
     try {
-      return await queue.wait<string | undefined>(() => {
+      return await queue.wait<NextServer>(() => {
         cancelTimer();
-        if (this.#isOverdue) return { type: "served", value: undefined };
+        const wasWaitedFor = this.#urgency.isWaitedFor;
+        const nobody = { type: "served", value: { server: undefined, wasWaitedFor } } as const;
+        if (this.#isOverdue) return nobody;
         const choice = book.choose(this.#query());
-        if (choice.type === "nobody") return { type: "served", value: undefined };
+        if (choice.type === "nobody") return nobody;
         if (choice.type === "ask") {
           // In the same turn, so that the next in the queue sees it.
           book.begin(choice.server, clock.nowMs());
-          return { type: "served", value: choice.server };
+          return { type: "served", value: { server: choice.server, wasWaitedFor } };
         }
         const delayMs = choice.untilMs - clock.nowMs();
         if (delayMs < Infinity) cancelTimer = clock.after(delayMs, queue.wake);
@@ -159,7 +178,7 @@ class BlockFetch {
     for (const { server } of this.#running) notBeforeMs.set(server, Infinity);
     return {
       hash: this.#request.hash,
-      maxBytes: this.#expectedBytes,
+      expectedBytes: this.#expectedBytes,
       nowMs: clock.nowMs(),
       isWaitedFor: this.#urgency.isWaitedFor,
       giveUpAtMs: this.#waitedSinceMs + limits.patienceMs,
@@ -173,7 +192,7 @@ class BlockFetch {
     const { servers, clock, book } = this.#context;
     const server = servers.get(name);
     if (!server) throw new Error(`no such server: ${name}`);
-    this.#cancelDeadline ??= this.#startDeadline();
+    if (!this.#cancelDeadline) this.#startDeadline();
     const nowMs = clock.nowMs();
     const lateAtMs = nowMs + book.lateAfterMs(name, this.#query());
     const attempt = startAttempt(server, this.#request, {
@@ -185,10 +204,12 @@ class BlockFetch {
     return attempt;
   }
 
-  #startDeadline(): () => void {
+  #startDeadline(): void {
     const { clock, limits, queue } = this.#context;
     const slowestMs = (this.#expectedBytes * 1000) / limits.slowBytesPerSecond;
-    return clock.after(limits.patienceMs + slowestMs, () => {
+    this.#cancelDeadline?.();
+    this.#isOverdue = false;
+    this.#cancelDeadline = clock.after(limits.patienceMs + slowestMs, () => {
       this.#isOverdue = true;
       this.#bell.ring();
       queue.wake();
@@ -198,7 +219,7 @@ class BlockFetch {
   /** Does what the rules say about those that are late. @returns when to look again */
   #step(): number {
     const { clock, limits, budget } = this.#context;
-    const maxBytes = this.#expectedBytes;
+    const expectedBytes = this.#expectedBytes;
     let maySecond = true;
     for (;;) {
       const step = raceStep(
@@ -206,11 +227,11 @@ class BlockFetch {
           running: this.#running,
           nowMs: clock.nowMs(),
           isWaitedFor: this.#urgency.isWaitedFor,
-          maxBytes,
-          hopelessMs: hopelessMs(maxBytes, limits),
+          expectedBytes,
+          hopelessMs: hopelessMs(expectedBytes, limits),
           maySecond,
           hasPaid: this.#hasPaid,
-          canPay: (bytes) => budget.canReserve(bytes, maxBytes),
+          canPay: (bytes) => budget.canReserve(bytes, expectedBytes),
           isPaidFor: this.#race?.isPaidFor === true,
         },
         limits,

@@ -87,11 +87,14 @@ function bestOf({ isWaitedFor }: ChoiceQuery, askable: readonly Candidate[]): Ch
   const free = askable.filter(({ underWay, requestLimit }) =>
     isWaitedFor ? underWay < requestLimit : underWay < aheadLimit(requestLimit),
   );
-  const measured = askable.filter(isMeasured);
-  const bestMs = Math.min(...measured.map(({ expectedMs = Infinity }) => expectedMs));
-  const quick = free.filter(({ expectedMs = Infinity }) => expectedMs <= bestMs * MUCH_SLOWER);
-  const unknown = free.filter((one) => !isMeasured(one));
-  const [best] = byScore(quick.length > 0 && measured.length > 0 ? quick : unknown, scoreOf);
+  const bestMs = Math.min(...askable.map(({ expectedMs = Infinity }) => expectedMs));
+  const quick = free
+    .filter(isMeasured)
+    .filter(({ expectedMs = Infinity }) => expectedMs <= bestMs * MUCH_SLOWER);
+  const [best] = byScore(
+    quick.length > 0 ? quick : free.filter((one) => !isMeasured(one)),
+    scoreOf,
+  );
   return best && { type: "ask", server: best.server, isTry: false };
 }
 

@@ -78,7 +78,7 @@ export function createFetchStory(
       const change = book.end({
         server,
         hash,
-        maxBytes: expectedBytes,
+        expectedBytes,
         nowMs,
         timing: { ...attempt, elapsedMs: tookMs },
         end: type === "block" ? "ok" : failure ? endOf(failure) : type,

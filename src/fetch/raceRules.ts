@@ -21,7 +21,7 @@ export interface RaceState<R extends Running> {
   readonly nowMs: number;
   readonly isWaitedFor: boolean;
   /** The block's length as far as it is known: what is expected, or the most it can have. */
-  readonly maxBytes: number;
+  readonly expectedBytes: number;
   /** What a request may need to its end, at most. */
   readonly hopelessMs: number;
   /** Whether there may be another server to ask. */
@@ -70,8 +70,8 @@ function costOfSecond<R extends Running>(
   state: RaceState<R>,
   limits: RaceLimits,
 ): number | undefined {
-  const { maxBytes, hasPaid, canPay } = state;
-  if (!hasPaid && canPay(maxBytes)) return maxBytes;
+  const { expectedBytes, hasPaid, canPay } = state;
+  if (!hasPaid && canPay(expectedBytes)) return expectedBytes;
   // The first byte decides, before either has cost anything.
   if (first.firstByteMs === undefined) return 0;
   // It has failed, as far as can be seen: what it gave is lost with or without a second one.
@@ -102,11 +102,11 @@ function isStandingStill(
 
 /** Whether it stands still, or would take far longer to its end at the rate it has shown. */
 function isFarTooSlow(one: Running, state: RaceState<Running>, limits: RaceLimits): boolean {
-  const { nowMs, maxBytes, hopelessMs } = state;
+  const { nowMs, expectedBytes, hopelessMs } = state;
   const elapsedMs = nowMs - one.startMs;
   if (elapsedMs < limits.standstillMs || nowMs < one.lateAtMs) return false;
   if (isStandingStill(one, state, limits)) return true;
   const bodyMs = elapsedMs - (one.firstByteMs ?? elapsedMs);
   const bytesPerMs = one.receivedBytes / Math.max(bodyMs, 1);
-  return maxBytes - one.receivedBytes > bytesPerMs * hopelessMs;
+  return expectedBytes - one.receivedBytes > bytesPerMs * hopelessMs;
 }

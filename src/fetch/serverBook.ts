@@ -20,7 +20,7 @@ import { createServerSpeed, type RequestTiming, type ServerSpeed } from "./serve
 export interface BookQuery {
   readonly hash: BlockHash;
   /** The block's length as far as it is known: what is expected, or the most it can have. */
-  readonly maxBytes: number;
+  readonly expectedBytes: number;
   readonly nowMs: number;
   readonly isWaitedFor: boolean;
   /** When whoever waits has waited long enough for servers to come back. */
@@ -41,7 +41,7 @@ export interface EndedRequest {
   readonly server: string;
   readonly hash: BlockHash;
   readonly nowMs: number;
-  readonly maxBytes: number;
+  readonly expectedBytes: number;
   readonly timing: RequestTiming;
   readonly end: RequestEnd;
   /** Where it failed. */
@@ -109,7 +109,7 @@ export function createServerBook(options: BookOptions): ServerBook {
   };
 
   const candidateOf = (server: string, query: BookQuery): Candidate => {
-    const { hash, nowMs, maxBytes, notBeforeMs } = query;
+    const { hash, nowMs, expectedBytes, notBeforeMs } = query;
     const { speed, failedFraction, notFoundFraction, askedMs } = pageOf(server);
     return {
       server,
@@ -118,7 +118,7 @@ export function createServerBook(options: BookOptions): ServerBook {
       probeAtMs: health.probeAtMs(server),
       underWay: health.underWay(server),
       requestLimit: requestLimit(server),
-      expectedMs: speed.expectedMs(maxBytes),
+      expectedMs: speed.expectedMs(expectedBytes),
       firstByteMs: speed.firstByteMs(),
       failedFraction,
       notFoundFraction,
@@ -136,7 +136,7 @@ export function createServerBook(options: BookOptions): ServerBook {
         candidates: servers.map((server) => candidateOf(server, query)),
         mayTry: query.mayTry && requestsSinceTry >= limits.tryEveryRequests,
         tryAfterMs: limits.tryAfterMs,
-        goodMs: goodMs(query.maxBytes),
+        goodMs: goodMs(query.expectedBytes),
       });
       if (choice.type === "ask") requestsSinceTry = choice.isTry ? 0 : requestsSinceTry + 1;
       return choice;
@@ -147,7 +147,7 @@ export function createServerBook(options: BookOptions): ServerBook {
       page.wasAsked = true;
       health.begin(server);
     },
-    end({ server, hash, maxBytes, nowMs, timing, end, failure }) {
+    end({ server, hash, expectedBytes, nowMs, timing, end, failure }) {
       const page = pageOf(server);
       const underWay = health.underWay(server);
       const verdict = end === "lost" || end === "elsewhere" ? "abandoned" : end;
@@ -158,7 +158,7 @@ export function createServerBook(options: BookOptions): ServerBook {
         page.limit.noteBlock({ bytes: timing.receivedBytes, underWay, nowMs });
       }
       const wasSlow = failure?.kind === "timeout" || failure?.kind === "slow";
-      if (end === "lost" || wasSlow) page.speed.noteCut(timing, maxBytes);
+      if (end === "lost" || wasSlow) page.speed.noteCut(timing, expectedBytes);
       if (failure && isOverload(failure)) page.limit.noteOverload(nowMs);
       if (end === "lied") page.lieCount += 1;
       if (end !== "lost" && end !== "abandoned") {
@@ -171,13 +171,14 @@ export function createServerBook(options: BookOptions): ServerBook {
     },
     lateAfterMs(server, query) {
       const { speed } = pageOf(server);
-      const isTooSlow = (speed.expectedMs(query.maxBytes) ?? 0) > goodMs(query.maxBytes);
+      const isTooSlow = (speed.expectedMs(query.expectedBytes) ?? 0) > goodMs(query.expectedBytes);
       const hasGiven = speed.bytesPerSecond() !== undefined;
-      const own = isTooSlow || !hasGiven ? limits.raceFirstMs : speed.lateAfterMs(query.maxBytes);
+      const own =
+        isTooSlow || !hasGiven ? limits.raceFirstMs : speed.lateAfterMs(query.expectedBytes);
       // Where another would be done three times over, nobody need wait for this one's own p90.
       const others = servers
         .filter((other) => other !== server && isReady(health, other, query))
-        .map((other) => pageOf(other).speed.expectedMs(query.maxBytes) ?? Infinity)
+        .map((other) => pageOf(other).speed.expectedMs(query.expectedBytes) ?? Infinity)
         .map((expectedMs) => Math.max(limits.raceFloorMs, 3 * expectedMs));
       return Math.min(own, limits.raceLastMs, ...others);
     },

@@ -8,15 +8,13 @@ import type { VerifiedBlock } from "../block/verify.js";
 import { abortReason, orAbort } from "../core/abort.js";
 import type { Clock } from "../core/clock.js";
 import { isBlockMissing, PsyncError } from "../core/errors.js";
-import { createAhead, WAITED_FOR, type PromotableUrgency } from "../core/urgency.js";
+import { createAhead, GivenUpAhead, WAITED_FOR, type PromotableUrgency } from "../core/urgency.js";
 
 interface Flight {
   readonly result: Promise<VerifiedBlock>;
   readonly controller: AbortController;
   readonly urgency: PromotableUrgency;
   waiters: number;
-  /** When somebody came to wait for what was begun ahead; undefined: it was waited for from its start, or is not. */
-  promotedMs: number | undefined;
 }
 
 interface Failure {
@@ -45,61 +43,55 @@ export function withSingleFlight(
     return failures.get(key)?.error;
   };
 
-  /** What is fetched ahead has no patience: it must not speak for a reader, who has, nor for one who came at its end. */
-  const isPatient = ({ urgency, promotedMs = -Infinity }: Flight): boolean =>
-    urgency.isWaitedFor && clock.nowMs() > promotedMs;
-
   const start = (request: BlockRequest): Flight => {
     const key = keyOf(request);
     const controller = new AbortController();
     const urgency = createAhead();
     if ((request.urgency ?? WAITED_FOR).isWaitedFor) urgency.promote();
     const result = source.fetch({ ...request, signal: controller.signal, urgency });
-    const flight: Flight = { result, controller, urgency, waiters: 0, promotedMs: undefined };
-    urgency.onPromoted(() => {
-      flight.promotedMs = clock.nowMs();
-    });
+    const flight: Flight = { result, controller, urgency, waiters: 0 };
     flights.set(key, flight);
     const land = (): void => {
       if (flights.get(key) === flight) flights.delete(key);
     };
     result.then(land, (error: unknown) => {
       land();
-      if (failureMemoryMs === 0 || !isPatient(flight) || !isBlockMissing(error)) return;
+      // What is fetched ahead has no patience: it must not speak for a reader, who has.
+      if (failureMemoryMs === 0 || !urgency.isWaitedFor || !isBlockMissing(error)) return;
       failures.delete(key);
       failures.set(key, { error, untilMs: clock.nowMs() + failureMemoryMs });
     });
     return flight;
   };
 
-  return {
-    async fetch(request) {
-      if (request.signal.aborted) throw abortReason(request.signal);
-      const key = keyOf(request);
-      const failure = rememberedFailure(key);
-      if (failure) throw failure;
-      const flight = flights.get(key) ?? start(request);
-      const urgency = request.urgency ?? WAITED_FOR;
-      if (urgency.isWaitedFor) flight.urgency.promote();
-      const stopListening = urgency.onPromoted(() => {
-        flight.urgency.promote();
-      });
-      flight.waiters += 1;
-      try {
-        return await orAbort(flight.result, request.signal);
-      } catch (error) {
-        // It had failed when this reader came: he asks for himself.
-        if (!urgency.isWaitedFor || isPatient(flight) || !isBlockMissing(error)) throw error;
-        return await source.fetch(request);
-      } finally {
-        stopListening();
-        flight.waiters -= 1;
-        if (flight.waiters === 0) {
-          // A reader that comes from now on starts a flight of its own. After the landing this changes nothing.
-          if (flights.get(key) === flight) flights.delete(key);
-          flight.controller.abort(new PsyncError("ERR_PSYNC_INTERRUPTED", "nobody waits any more"));
-        }
+  const fetch: BlockSource["fetch"] = async (request) => {
+    if (request.signal.aborted) throw abortReason(request.signal);
+    const key = keyOf(request);
+    const failure = rememberedFailure(key);
+    if (failure) throw failure;
+    const flight = flights.get(key) ?? start(request);
+    const urgency = request.urgency ?? WAITED_FOR;
+    if (urgency.isWaitedFor) flight.urgency.promote();
+    const stopListening = urgency.onPromoted(() => {
+      flight.urgency.promote();
+    });
+    flight.waiters += 1;
+    try {
+      return await orAbort(flight.result, request.signal);
+    } catch (error) {
+      // It had been given up when this reader came: those who came then share the next one.
+      if (error instanceof GivenUpAhead && urgency.isWaitedFor) return await fetch(request);
+      throw error;
+    } finally {
+      stopListening();
+      flight.waiters -= 1;
+      if (flight.waiters === 0) {
+        // A reader that comes from now on starts a flight of its own. After the landing this changes nothing.
+        if (flights.get(key) === flight) flights.delete(key);
+        flight.controller.abort(new PsyncError("ERR_PSYNC_INTERRUPTED", "nobody waits any more"));
       }
-    },
+    }
   };
+
+  return { fetch };
 }

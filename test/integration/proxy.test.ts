@@ -1,8 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { after, before, describe, it, type TestContext } from "node:test";
+import { describe, it, type TestContext } from "node:test";
 import { inspect } from "node:util";
 import { systemClock } from "../../src/core/clock.js";
 import { LIMITS, type LimitsOf } from "../../src/core/limits.js";
@@ -11,14 +8,14 @@ import type { FetchFailure, FetchOutcome } from "../../src/fetch/outcome.js";
 import { readProxies } from "../../src/fetch/proxies.js";
 import { parseServer, type ServerSettings } from "../../src/fetch/serverSettings.js";
 import { seededBlock } from "../support/blocks.js";
-import { makeCertificates, NO_OPENSSL, type Certificates } from "../support/certificates.js";
+import { makeCertificates, NO_OPENSSL, suiteCertificates } from "../support/certificates.js";
 import { cleanUp } from "../support/cleanUp.js";
 import { psync } from "../support/cli.js";
 import { refusingUrl } from "../support/faultyServer.js";
 import { startHonestServer } from "../support/honestServer.js";
 import { startProxy, type ProxyFault } from "../support/proxy.js";
 import { tempFolder } from "../support/tempFolder.js";
-import { startTlsServer } from "../support/tlsServer.js";
+import { startAskingServer, startTlsServer } from "../support/tlsServer.js";
 import { until } from "../support/until.js";
 
 const block = seededBlock("through a proxy", 50_000);
@@ -174,24 +171,12 @@ describe("an http server behind a proxy", () => {
 });
 
 describe("an https server behind a proxy", { skip: NO_OPENSSL }, () => {
-  let ours: Certificates;
-  let folder = "";
-  before(async () => {
-    folder = await mkdtemp(join(tmpdir(), "psync-test-"));
-    ours = makeCertificates(folder, "ours");
-  });
-  after(() => rm(folder, { recursive: true, force: true }));
+  const pki = suiteCertificates();
 
-  const secureServer = async (context: TestContext) => {
-    const { cert, key } = ours.server;
-    const tls = { cert, key, ca: ours.ca, requestCert: true, rejectUnauthorized: true };
-    const server = await startTlsServer([block], tls);
-    cleanUp(context, () => server.close());
-    return server;
-  };
+  const secureServer = (context: TestContext) => startAskingServer(context, [block], pki.ours);
   const identified = (url: string): ServerSettings => {
-    const { cert, key } = ours.client;
-    return { ...parseServer(url), tls: () => ({ ca: ours.ca, cert, key }) };
+    const { cert, key } = pki.ours.client;
+    return { ...parseServer(url), tls: () => ({ ca: pki.ours.ca, cert, key }) };
   };
 
   it("PROXY-1, TLS-1: is reached through a tunnel, with its own authority and our certificate", async (t) => {
@@ -278,13 +263,13 @@ describe("an https server behind a proxy", { skip: NO_OPENSSL }, () => {
   it("TLS-1: a certificate is checked through the tunnel too", async (t) => {
     const proxy = await proxyFor(t);
     const secure = await secureServer(t);
-    const { cert, key } = makeCertificates(folder, "others").server;
+    const { cert, key } = makeCertificates(pki.folder, "others").server;
     const strange = await startTlsServer([block], { cert, key });
     cleanUp(t, () => strange.close());
-    const nameless = await startTlsServer([block], ours.client);
+    const nameless = await startTlsServer([block], pki.ours.client);
     cleanUp(t, () => nameless.close());
     const environment = { https_proxy: proxy.url };
-    const withoutCertificate = { ...parseServer(secure.url), tls: () => ({ ca: ours.ca }) };
+    const withoutCertificate = { ...parseServer(secure.url), tls: () => ({ ca: pki.ours.ca }) };
     for (const settings of [
       { ...identified(secure.url), tls: () => undefined },
       withoutCertificate,

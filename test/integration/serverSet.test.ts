@@ -337,6 +337,8 @@ describe("the server set", () => {
       assert.match(head, new RegExp(`^GET /a/b/${block.hash} HTTP/1\\.1\r\n`));
       assert.match(head, /\r\naccept-encoding: identity\r\n/i);
       assert.match(head, /\r\nauthorization: Basic YW5uOmh1bnRlcjI=(\r\n|$)/i);
+      const hint = "status 401: it wants a name and password, or a header";
+      assert.deepEqual(error.details, [`${server.url}/a/b: ${hint}`]);
       const shown = [...lines, ...error.details, error.stack, JSON.stringify(set.status())];
       assert.doesNotMatch(shown.join("\n"), /hunter2|YW5uOmh1bnRlcjI/);
     }));

@@ -1,32 +1,26 @@
 import assert from "node:assert/strict";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, describe, it, type TestContext } from "node:test";
+import { describe, it, type TestContext } from "node:test";
 import { resolveSettings } from "../../src/cli/settings.js";
 import { systemClock } from "../../src/core/clock.js";
 import { LIMITS } from "../../src/core/limits.js";
 import { createHttpServer } from "../../src/fetch/httpServer.js";
 import type { FetchFailure } from "../../src/fetch/outcome.js";
 import { seededBlock } from "../support/blocks.js";
-import { makeCertificates, NO_OPENSSL, type Certificates } from "../support/certificates.js";
+import { makeCertificates, NO_OPENSSL, suiteCertificates } from "../support/certificates.js";
 import { cleanUp } from "../support/cleanUp.js";
 import { psync } from "../support/cli.js";
 import { startFaultyServer } from "../support/faultyServer.js";
+import { startHonestServer } from "../support/honestServer.js";
 import { tempFolder } from "../support/tempFolder.js";
-import { startTlsServer } from "../support/tlsServer.js";
+import { startAskingServer, startTlsServer } from "../support/tlsServer.js";
 
 const block = seededBlock("over TLS", 5000);
 const list = `${block.hash}\n`;
 
 describe("servers over TLS", { skip: NO_OPENSSL }, () => {
-  let ours: Certificates;
-  let folder = "";
-  before(async () => {
-    folder = await mkdtemp(join(tmpdir(), "psync-test-"));
-    ours = makeCertificates(folder, "ours");
-  });
-  after(() => rm(folder, { recursive: true, force: true }));
+  const pki = suiteCertificates();
 
   /** A store whose config.json has these servers. */
   const storeWith = async (context: TestContext, servers: readonly unknown[]): Promise<string> => {
@@ -35,19 +29,15 @@ describe("servers over TLS", { skip: NO_OPENSSL }, () => {
     return store;
   };
 
-  const serverAsking = async (context: TestContext) => {
-    const { cert, key } = ours.server;
-    const tls = { cert, key, ca: ours.ca, requestCert: true, rejectUnauthorized: true };
-    const server = await startTlsServer([block], tls);
-    cleanUp(context, () => server.close());
-    return server;
-  };
+  const serverAsking = (context: TestContext) => startAskingServer(context, [block], pki.ours);
 
   it("TLS-1: a server with its own authority that wants a certificate gives the block, by config.json or by address", async (t) => {
     const server = await serverAsking(t);
-    const { certPath: cert, keyPath: key } = ours.client;
+    const { certPath: cert, keyPath: key } = pki.ours.client;
     const headers = { authorization: "Bearer hunter2", "X-Team": "a b" };
-    const store = await storeWith(t, [{ url: server.url, ca: ours.caPath, cert, key, headers }]);
+    const store = await storeWith(t, [
+      { url: server.url, ca: pki.ours.caPath, cert, key, headers },
+    ]);
     for (const named of [[], [`${server.url}/`]]) {
       const done = await psync(["get", "--force", ...named, "-v"], { store, input: list });
       assert.equal(done.status, 0, done.stderr);
@@ -70,10 +60,10 @@ describe("servers over TLS", { skip: NO_OPENSSL }, () => {
     const entry = { url: server.url, ca: "tls/ca.pem", cert: "tls/me.pem", key: "tls/me-key.pem" };
     const store = await storeWith(t, [entry]);
     await mkdir(join(store, "tls"));
-    await writeFile(join(store, "tls/ca.pem"), ours.ca);
-    await writeFile(join(store, "tls/me.pem"), ours.client.cert);
-    await writeFile(join(store, "tls/me-key.pem"), ours.client.key);
-    const { status, stderr } = await psync(["get"], { store, input: list, cwd: folder });
+    await writeFile(join(store, "tls/ca.pem"), pki.ours.ca);
+    await writeFile(join(store, "tls/me.pem"), pki.ours.client.cert);
+    await writeFile(join(store, "tls/me-key.pem"), pki.ours.client.key);
+    const { status, stderr } = await psync(["get"], { store, input: list, cwd: pki.folder });
     assert.equal(status, 0, stderr);
   });
 
@@ -92,8 +82,8 @@ describe("servers over TLS", { skip: NO_OPENSSL }, () => {
 
   it("TLS-1: without the authority, or with another one in its place, nothing is had", async (t) => {
     const server = await serverAsking(t);
-    const others = makeCertificates(folder, "others");
-    const { certPath: cert, keyPath: key } = ours.client;
+    const others = makeCertificates(pki.folder, "others");
+    const { certPath: cert, keyPath: key } = pki.ours.client;
     for (const more of [{}, { cert, key }, { ca: others.caPath, cert, key }]) {
       const { kind, reason } = await askOnce(t, { url: server.url, ...more });
       assert.equal(kind, "tls", reason);
@@ -104,17 +94,18 @@ describe("servers over TLS", { skip: NO_OPENSSL }, () => {
 
   it("TLS-1: without the certificate, or with another authority's, nothing is had", async (t) => {
     const server = await serverAsking(t);
-    const others = makeCertificates(folder, "strange").client;
+    const others = makeCertificates(pki.folder, "strange").client;
     const wrong = { cert: others.certPath, key: others.keyPath };
-    for (const more of [{}, wrong]) await askOnce(t, { url: server.url, ca: ours.caPath, ...more });
+    const entry = { url: server.url, ca: pki.ours.caPath };
+    for (const more of [{}, wrong]) await askOnce(t, { ...entry, ...more });
     assert.equal(server.requests.length, 0);
   });
 
   it("TLS-1: a certificate for another host, or another purpose, is refused", async (t) => {
-    for (const pair of [ours.client, ours.elsewhere]) {
+    for (const pair of [pki.ours.client, pki.ours.elsewhere]) {
       const server = await startTlsServer([block], pair);
       cleanUp(t, () => server.close());
-      const { kind, reason } = await askOnce(t, { url: server.url, ca: ours.caPath });
+      const { kind, reason } = await askOnce(t, { url: server.url, ca: pki.ours.caPath });
       assert.equal(kind, "tls", reason);
       assert.equal(server.requests.length, 0);
     }
@@ -133,11 +124,19 @@ describe("servers over TLS", { skip: NO_OPENSSL }, () => {
     assert.doesNotMatch(plain.requestHeads().join(), /hunter2/);
   });
 
+  it("TLS-1: an https address that answers in plain HTTP is a failure that asks whether it is http://", async (t) => {
+    const plain = await startHonestServer([block]);
+    cleanUp(t, () => plain.close());
+    const { kind, reason } = await askOnce(t, { url: plain.url.replace("http:", "https:") });
+    assert.equal(kind, "tls");
+    assert.equal(reason, "TLS failed: the server does not speak it there; is it http://?");
+  });
+
   it("CONFIG-1: a key that is not the certificate's is refused before anything is asked", async (t) => {
     const server = await serverAsking(t);
-    const entry = { url: server.url, cert: ours.client.certPath, key: ours.server.keyPath };
+    const entry = { url: server.url, cert: pki.ours.client.certPath, key: pki.ours.server.keyPath };
     const store = await storeWith(t, [entry]);
-    for (const args of [["get"], ["mount", folder, join(store, "mnt")]]) {
+    for (const args of [["get"], ["mount", pki.folder, join(store, "mnt")]]) {
       const { status, stderr } = await psync(args, { store, input: list });
       assert.equal(status, 2, stderr);
       assert.ok(

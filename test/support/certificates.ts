@@ -1,7 +1,10 @@
 /** An authority of a test, and certificates for loopback and for a client, made with the openssl command. */
 import { execFileSync, spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { after, before } from "node:test";
 
 /** Why tests that need certificates are skipped; false where they are not. */
 export const NO_OPENSSL: string | false =
@@ -55,5 +58,31 @@ export function makeCertificates(folder: string, name = "test"): Certificates {
     server: pair("server", "subjectAltName=IP:127.0.0.1,DNS:localhost"),
     elsewhere: pair("elsewhere", "subjectAltName=DNS:elsewhere.example"),
     client: pair("client", "extendedKeyUsage=clientAuth"),
+  };
+}
+
+export interface SuiteCertificates {
+  readonly ours: Certificates;
+  /** Where their files are, and others can be made. */
+  readonly folder: string;
+}
+
+/** What the tests of a suite share: made before the first of them, and gone after the last. */
+export function suiteCertificates(): SuiteCertificates {
+  let folder = "";
+  let ours: Certificates | undefined;
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), "psync-test-"));
+    ours = makeCertificates(folder, "ours");
+  });
+  after(() => rm(folder, { recursive: true, force: true }));
+  return {
+    get ours() {
+      if (!ours) throw new Error("the certificates are made before the first test");
+      return ours;
+    },
+    get folder() {
+      return folder;
+    },
   };
 }

@@ -3,6 +3,8 @@ import type { IncomingHttpHeaders } from "node:http";
 import { createServer, type ServerOptions } from "node:https";
 import type { AddressInfo } from "node:net";
 import type { VerifiedBlock } from "../../src/block/verify.js";
+import type { Certificates } from "./certificates.js";
+import { cleanUp, type CleanUpContext } from "./cleanUp.js";
 
 export interface TlsServer {
   readonly url: string;
@@ -37,4 +39,16 @@ export async function startTlsServer(
         server.closeAllConnections();
       }),
   };
+}
+
+/** One that gives nothing to a client without a certificate of the authority; it ends with the test. */
+export async function startAskingServer(
+  context: CleanUpContext,
+  blocks: readonly VerifiedBlock[],
+  { ca, server: { cert, key } }: Pick<Certificates, "ca" | "server">,
+): Promise<TlsServer> {
+  const tls = { cert, key, ca, requestCert: true, rejectUnauthorized: true };
+  const server = await startTlsServer(blocks, tls);
+  cleanUp(context, () => server.close());
+  return server;
 }

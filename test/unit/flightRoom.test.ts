@@ -3,8 +3,6 @@ import { describe, it } from "node:test";
 import { createAhead } from "../../src/core/urgency.js";
 import { createFlightRoom, type FlightSeat } from "../../src/source/flightRoom.js";
 
-const NEVER = { signal: new AbortController().signal };
-
 /** Seats in the order they were given. */
 function roomOf(options: {
   places: number;
@@ -15,7 +13,8 @@ function roomOf(options: {
   const room = createFlightRoom({ places, bytes, keptForWaiting: kept });
   const seats = new Map<string, FlightSeat>();
   const enter = (name: string, sizeBytes: number, urgency?: ReturnType<typeof createAhead>) => {
-    void room.enter(sizeBytes, { ...NEVER, urgency }).then((seat) => seats.set(name, seat));
+    const { signal } = new AbortController();
+    void room.enter(sizeBytes, { signal, urgency }).then((seat) => seats.set(name, seat));
   };
   const seated = async () => {
     await new Promise((resolve) => setImmediate(resolve));
@@ -67,5 +66,54 @@ describe("room for blocks under way", () => {
     enter("large ahead", 100, createAhead());
     enter("b", 4);
     assert.deepEqual(await seated(), ["a", "large", "large ahead", "b"]);
+  });
+
+  const leave = (seat: FlightSeat | undefined): void => {
+    seat?.releasePlace();
+    seat?.releaseBytes();
+  };
+
+  for (const size of [1, 8, 16, 17, 24, 31, 32]) {
+    it(`AHEAD-2: read-ahead of ${size}/64 of all bytes leaves room for a reader's block as long`, async () => {
+      const { enter, seated } = roomOf({ places: 99, bytes: 64, kept: { places: 4, bytes: 16 } });
+      for (let nth = 0; nth < 70; nth += 1) enter(`ahead ${nth}`, size, createAhead());
+      assert.ok((await seated()).includes("ahead 0"));
+      enter("reader", size);
+      assert.ok((await seated()).includes("reader"));
+    });
+  }
+
+  for (const size of [33, 48, 64, 100]) {
+    it(`AHEAD-2: of blocks of ${size}/64 of all bytes, a reader's is the next, and read-ahead is not forgotten`, async () => {
+      const { enter, seated, seats } = roomOf({
+        places: 9,
+        bytes: 64,
+        kept: { places: 4, bytes: 16 },
+      });
+      enter("ahead 1", size, createAhead());
+      enter("ahead 2", size, createAhead());
+      enter("reader", size);
+      assert.deepEqual(await seated(), ["ahead 1"]);
+      leave(seats.get("ahead 1"));
+      assert.deepEqual(await seated(), ["ahead 1", "reader"]);
+      leave(seats.get("reader"));
+      assert.deepEqual(await seated(), ["ahead 1", "reader", "ahead 2"]);
+    });
+  }
+
+  it("AHEAD-2: a reader's block that fills all is not passed by small ones asked for ahead", async () => {
+    const { enter, seated, seats } = roomOf({
+      places: 9,
+      bytes: 64,
+      kept: { places: 4, bytes: 16 },
+    });
+    enter("ahead 1", 2, createAhead());
+    enter("ahead 2", 2, createAhead());
+    enter("reader", 64);
+    enter("ahead 3", 2, createAhead());
+    leave(seats.get("ahead 1"));
+    assert.deepEqual(await seated(), ["ahead 1", "ahead 2"]);
+    for (const name of ["ahead 1", "ahead 2"]) leave(seats.get(name));
+    assert.deepEqual(await seated(), ["ahead 1", "ahead 2", "reader"]);
   });
 });

@@ -23,7 +23,7 @@ function step(running: readonly Running[], state: Partial<RaceState<Running>> = 
       running,
       nowMs: 0,
       isWaitedFor: true,
-      maxBytes: MAX_BYTES,
+      expectedBytes: MAX_BYTES,
       hopelessMs: 10_000,
       maySecond: true,
       hasPaid: false,

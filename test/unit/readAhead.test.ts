@@ -4,14 +4,18 @@ import type { BlockHash } from "../../src/block/hash.js";
 import type { BlockRequest, BlockSource } from "../../src/block/ports.js";
 import type { VerifiedBlock } from "../../src/block/verify.js";
 import { abortReason } from "../../src/core/abort.js";
+import { LIMITS } from "../../src/core/limits.js";
 import { silentLogger } from "../../src/core/log.js";
+import { GivenUpAhead } from "../../src/core/urgency.js";
+import { formatTrailer } from "../../src/hashlist/format.js";
+import { parseHashlist } from "../../src/hashlist/parse.js";
 import { withMemoryCache } from "../../src/source/memoryCache.js";
 import { withSingleFlight } from "../../src/source/singleFlight.js";
 import { createStoreThenFetch } from "../../src/source/storeThenFetch.js";
 import { createSharedReadAhead, type SharedReadAhead } from "../../src/view/readAhead.js";
 import { createView, type View } from "../../src/view/view.js";
 import { seededBytes } from "../support/blocks.js";
-import { listOf, type ListedBytes } from "../support/lists.js";
+import { listOf, madeUpHashes, type ListedBytes } from "../support/lists.js";
 import { createManualClock } from "../support/manualClock.js";
 import { createMemoryStore } from "../support/memoryStore.js";
 
@@ -60,6 +64,12 @@ function heldServer({ list, blocks }: ListedBytes) {
         if (indexes.length === 0 || indexes.includes(call.index)) call.settle(blockOf(call.index));
       }
       await settled();
+    },
+    /** In this turn, so that somebody can come before it is known. */
+    giveUp(index: number) {
+      for (const call of [...open]) {
+        if (call.index === index) call.settle(new GivenUpAhead("nobody answers at once"));
+      }
     },
     async fail(...indexes: number[]) {
       for (const call of [...open]) {
@@ -252,6 +262,38 @@ describe("read-ahead of an open file", () => {
     void beginRead(view, 7);
     assert.deepEqual(server.asked().slice(before), [5, 6, 8, 9]);
     view.close();
+  });
+
+  it("AHEAD-2: a block that was given up is asked for again by a reader that came in that moment", async () => {
+    const { server, view } = viewOf(await fileOf("given up", 20));
+    await readBlock({ view, server }, 0);
+    void beginRead(view, 1);
+    assert.deepEqual(server.underWay(), [1, 2]);
+    server.giveUp(2);
+    const reading = beginRead(view, 2);
+    await settled();
+    const askedFor2 = server.asked().filter((index) => index === 2);
+    assert.deepEqual(askedFor2, [2, 2]);
+    assert.equal(server.isWaitedFor(2), true);
+    await server.give();
+    await reading;
+    view.close();
+  });
+
+  it("AHEAD-2: blocks of which two do not fit into the bytes in flight are never asked for ahead", async () => {
+    const asked = async (blockSizeBytes: number) => {
+      const trailer = formatTrailer({ sizeBytes: 6 * blockSizeBytes, blockSizeBytes });
+      const text = `${madeUpHashes(6)}${trailer}`;
+      const list = await parseHashlist([Buffer.from(text)], { name: "large" });
+      const shared = createSharedReadAhead({ clock: createManualClock() });
+      const { server, view } = viewOf({ text, list, blocks: new Map() }, shared);
+      for (const offset of [0, blockSizeBytes]) void view.read({ offset, length: 1 }, NEVER);
+      await settled();
+      return server.asked();
+    };
+    const half = LIMITS.memory.inFlightBytes / 2;
+    assert.deepEqual(await asked(half), [0, 1, 2]);
+    assert.deepEqual(await asked(half + 1), [0, 1]);
   });
 
   it("AHEAD-2: all open files share one budget; when it is used up, nothing is asked for ahead", async () => {

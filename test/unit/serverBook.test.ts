@@ -19,7 +19,7 @@ function createSubject(
   const book = createServerBook({ servers, limits, nowMs: 0, records, nowUnixMs });
   const query = (more: Partial<BookQuery> = {}): BookQuery => ({
     hash,
-    maxBytes: MIB,
+    expectedBytes: MIB,
     nowMs: 0,
     isWaitedFor: true,
     giveUpAtMs: 0,
@@ -40,7 +40,7 @@ function createSubject(
     return book.end({
       server,
       hash,
-      maxBytes: MIB,
+      expectedBytes: MIB,
       nowMs,
       timing: { elapsedMs, firstByteMs, receivedBytes: bytes },
       end,
@@ -97,6 +97,14 @@ describe("the book of servers", () => {
     }
     assert.deepEqual(tries.slice(0, 1), [limits.tryEveryRequests + 1]);
     assert.equal(tries.length, 1);
+  });
+
+  it("a race that may not try one leaves the try to the next request", () => {
+    const { ask, chosen } = createSubject();
+    ask("a", "ok");
+    for (let nth = 0; nth < limits.tryEveryRequests; nth += 1) assert.equal(chosen(), "a");
+    assert.equal(chosen({ mayTry: false }), "a");
+    assert.equal(chosen(), "b");
   });
 
   it("a server is late where another would be done three times over", () => {

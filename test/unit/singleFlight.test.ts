@@ -2,8 +2,9 @@ import { strict as assert } from "node:assert";
 import { describe, it } from "node:test";
 import type { BlockRequest, BlockSource } from "../../src/block/ports.js";
 import type { VerifiedBlock } from "../../src/block/verify.js";
+import { systemClock, type Clock } from "../../src/core/clock.js";
 import { PsyncError } from "../../src/core/errors.js";
-import { createAhead, type Urgency } from "../../src/core/urgency.js";
+import { createAhead, GivenUpAhead, type Urgency } from "../../src/core/urgency.js";
 import { withSingleFlight } from "../../src/source/singleFlight.js";
 import { seededBlock } from "../support/blocks.js";
 import { createManualClock } from "../support/manualClock.js";
@@ -32,14 +33,19 @@ function heldSource() {
   return { source, calls, call };
 }
 
-function flightsOver(source: BlockSource) {
+function flightsOver(source: BlockSource, time?: Clock) {
   const clock = createManualClock();
-  const flights = withSingleFlight(source, { clock, failureMemoryMs: 5000 });
+  const flights = withSingleFlight(source, { clock: time ?? clock, failureMemoryMs: 5000 });
   const fetch = (signal = NEVER, maxBytes = 4096) =>
     flights.fetch({ hash: block.hash, maxBytes, signal });
   const fetchWith = (more: { signal?: AbortSignal; urgency?: Urgency; via?: string[] }) =>
     flights.fetch({ hash: block.hash, maxBytes: 4096, signal: NEVER, ...more });
   return { clock, fetch, fetchWith };
+}
+
+/** Lets everything run that needs no answer. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 describe("one flight a block", () => {
@@ -151,14 +157,56 @@ describe("one flight a block", () => {
     const { source, calls, call } = heldSource();
     const { fetch, fetchWith } = flightsOver(source);
     const ahead = fetchWith({ urgency: createAhead() });
-    call(0).reject(new PsyncError("ERR_PSYNC_BLOCK_UNAVAILABLE", "no patience"));
-    await assert.rejects(ahead, /no patience/);
+    call(0).reject(new GivenUpAhead("no patience"));
+    await assert.rejects(ahead, GivenUpAhead);
     const reader = fetch();
     assert.equal(calls.length, 2);
     call(1).reject(new PsyncError("ERR_PSYNC_BLOCK_UNAVAILABLE", "nobody"));
     await assert.rejects(reader, /nobody/);
     await assert.rejects(fetchWith({ urgency: createAhead() }), /nobody/);
     assert.equal(calls.length, 2, "a reader's failure is remembered, for read-ahead too");
+  });
+
+  for (const [which, clock] of [
+    ["stands still", createManualClock()],
+    ["goes on", systemClock],
+  ] as const) {
+    it(`AHEAD-2: readers that come when a flight has been given up share the next one, while the clock ${which}`, async () => {
+      const { source, calls, call } = heldSource();
+      const { fetch, fetchWith } = flightsOver(source, clock);
+      const ahead = fetchWith({ urgency: createAhead() });
+      call(0).reject(new GivenUpAhead("nobody answers at once"));
+      const leaving = new AbortController();
+      const promoted = createAhead();
+      const readers = [fetch(), fetch(), fetchWith({ urgency: promoted })];
+      const left = fetch(leaving.signal);
+      promoted.promote();
+      leaving.abort(new Error("left"));
+      await assert.rejects(left, /left/);
+      await assert.rejects(ahead, GivenUpAhead);
+      readers.push(fetch());
+      await turn();
+      assert.equal(calls.length, 2);
+      assert.equal(call(1).request.urgency?.isWaitedFor, true);
+      call(1).resolve(block);
+      for (const reader of readers) assert.equal(await reader, block);
+      await turn();
+      assert.equal(calls.length, 2);
+    });
+  }
+
+  it("AHEAD-2: what ends a flight that took the place of one given up is told to all, and remembered", async () => {
+    const { source, calls, call } = heldSource();
+    const { fetch, fetchWith } = flightsOver(source);
+    const ahead = fetchWith({ urgency: createAhead() });
+    call(0).reject(new GivenUpAhead("nobody answers at once"));
+    const readers = [fetch(), fetch()];
+    await assert.rejects(ahead, GivenUpAhead);
+    await turn();
+    call(1).reject(new PsyncError("ERR_PSYNC_BLOCK_UNAVAILABLE", "nobody"));
+    for (const reader of readers) await assert.rejects(reader, /nobody/);
+    await assert.rejects(fetch(), /nobody/);
+    assert.equal(calls.length, 2);
   });
 
   it("READ-4: a reader that leaves does not end what another one asked for ahead", async () => {
