@@ -3,9 +3,10 @@ import { formatCount, formatSize } from "../core/bytes.js";
 import { PsyncError } from "../core/errors.js";
 import { findLists, type FoundList } from "../hashlist/findLists.js";
 import { HASHLIST_SUFFIX } from "../hashlist/format.js";
+import type { LostSeed } from "../compose.js";
 import type { ListCheck } from "../transfer/checkLists.js";
 import { hashSeeds } from "./hashSeeds.js";
-import { writeJson } from "./output.js";
+import { lostSeedLine, writeJson } from "./output.js";
 import { createProgress } from "./progress.js";
 import { defineCommand, listsOption } from "./run.js";
 
@@ -45,6 +46,7 @@ export const checkCommand = defineCommand({
     let doneBytes = 0;
     const checker = createListChecker({
       store: store.blocks,
+      judge: (place, hash) => store.upkeep.judge(place, hash),
       quick: args.quick === true,
       signal,
       onBlock: (sizeBytes) => {
@@ -63,8 +65,14 @@ export const checkCommand = defineCommand({
       }
       progress.end();
       const failed = checks.filter((check) => check.missingCount + check.damagedCount > 0);
-      if (args.json === true) await writeJson({ ok: failed.length === 0, lists: checks });
-      if (failed.length > 0) throw incomplete(checks.length, failed);
+      // Which file had a block that is missing, nobody knows any more: it may be any of those that are lost.
+      const lostSeeds = failed.some(({ missingCount }) => missingCount > 0)
+        ? await store.seeds.lost()
+        : [];
+      if (args.json === true) {
+        await writeJson({ ok: failed.length === 0, lists: checks, lostSeeds });
+      }
+      if (failed.length > 0) throw incomplete(checks.length, failed, lostSeeds);
       log.info(`${formatCount(checks.length, "list")}, ${formatCount(total, "block")}: all here`);
     } finally {
       progress.end();
@@ -86,9 +94,14 @@ function fileOf(listPath: string): string {
 
 const SHOWN_LISTS = 50;
 const SHOWN_BLOCKS = 3;
+const SHOWN_SEEDS = 20;
 
 /** Damage is the worse of the two: what is missing can be fetched, and nobody is misled by it. */
-function incomplete(listCount: number, failed: readonly NamedCheck[]): PsyncError {
+function incomplete(
+  listCount: number,
+  failed: readonly NamedCheck[],
+  lostSeeds: readonly LostSeed[],
+): PsyncError {
   const isDamaged = failed.some(({ damagedCount }) => damagedCount > 0);
   const details: string[] = [];
   for (const check of failed.slice(0, SHOWN_LISTS)) {
@@ -104,6 +117,10 @@ function incomplete(listCount: number, failed: readonly NamedCheck[]): PsyncErro
     if (unshown > 0) details.push(`    and ${unshown} more`);
   }
   if (failed.length > SHOWN_LISTS) details.push(`and ${failed.length - SHOWN_LISTS} more lists`);
+  details.push(...lostSeeds.slice(0, SHOWN_SEEDS).map(lostSeedLine));
+  if (lostSeeds.length > SHOWN_SEEDS) {
+    details.push(`and ${lostSeeds.length - SHOWN_SEEDS} more files exported without a copy`);
+  }
   return new PsyncError(
     isDamaged ? "ERR_PSYNC_CORRUPT" : "ERR_PSYNC_BLOCK_UNAVAILABLE",
     `${failed.length} of ${formatCount(listCount, "list")} cannot be read whole without a network`,

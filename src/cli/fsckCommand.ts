@@ -1,11 +1,12 @@
 /** `psync fsck`: every block of the store read and checked, and repaired where it is asked to. */
 import { LIMITS } from "../core/limits.js";
 import { PsyncError } from "../core/errors.js";
+import { findLists } from "../hashlist/findLists.js";
 import type { FsckReport } from "../compose.js";
 import { fsckJson, fsckText, unrepairedError, unrepairedHashes } from "./fsckReport.js";
 import { writeJson, writeOut } from "./output.js";
 import { createProgress, type Progress } from "./progress.js";
-import { defineCommand, serverOption, type CommandContext } from "./run.js";
+import { defineCommand, listsOption, serverOption, type CommandContext } from "./run.js";
 
 export const fsckCommand = defineCommand({
   command: "fsck",
@@ -16,12 +17,14 @@ export const fsckCommand = defineCommand({
         type: "boolean",
         describe: "set bad blocks aside, fetch them again, and make the index right",
       })
-      .option("server", serverOption)
+      .option("server", {
+        ...serverOption,
+        describe: "with --repair: a server to fetch from, repeatable [PSYNC_SERVERS, config.json]",
+      })
       .option("lists", {
-        type: "string",
-        array: true,
+        ...listsOption,
         requiresArg: true,
-        describe: "hashlists, or folders of them: say which of their files bad blocks belong to",
+        describe: `${listsOption.describe}: say which files bad blocks belong to`,
       })
       .option("jobs", {
         type: "number",
@@ -57,11 +60,14 @@ async function runFsck(args: FsckArguments, context: CommandContext): Promise<vo
   }
   const asked = repair ? await settings.servers() : [];
   const cacheQuotaBytes = repair ? await settings.cacheQuotaBytes() : undefined;
+  const minFree = repair ? await settings.minFree() : undefined;
   const { checkLocalStore, createServers, openLocalStore } = await import("../compose.js");
-  const { affectedLists, hashlistPaths } = await import("../transfer/affectedLists.js");
-  const listPaths = await hashlistPaths(args.lists ?? [], signal);
-  const access = repair ? "write" : "look";
-  const store = await openLocalStore({ storePath, cacheQuotaBytes, log }, access);
+  const { affectedLists } = await import("../transfer/affectedLists.js");
+  // All of them are read now, and again at the end: a bad one is told before hours of reading.
+  const listPaths: string[] = [];
+  for await (const { path } of findLists(args.lists ?? [], { signal })) listPaths.push(path);
+  const access = repair ? "change" : "look";
+  const store = await openLocalStore({ storePath, cacheQuotaBytes, minFree, log }, access);
   const records = repair ? store.servers : undefined;
   const servers = asked.length > 0 ? createServers({ servers: asked, log, records }) : undefined;
   const quiet = args.quiet === true;

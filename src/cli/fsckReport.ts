@@ -5,7 +5,7 @@ import { PsyncError } from "../core/errors.js";
 import { oneLine } from "../core/log.js";
 import type { FsckReport, Problem } from "../compose.js";
 import type { AffectedLists } from "../transfer/affectedLists.js";
-import { formatTable } from "./output.js";
+import { formatTable, lostSeedLine } from "./output.js";
 
 function unrepaired(report: FsckReport): readonly Problem[] {
   return report.problems.filter(({ outcome }) => outcome !== "restored");
@@ -21,18 +21,23 @@ export function fsckText(report: FsckReport, affected: AffectedLists, storePath:
   const { problems, lostSeeds, strangeNames } = report;
   const lines: string[] = [];
   for (const problem of problems) lines.push(...problemLines(problem, affected));
-  for (const { path, state } of lostSeeds) {
-    lines.push(`exported without a copy, and ${state} since: ${oneLine(path)}`);
-  }
+  lines.push(...lostSeeds.map(lostSeedLine));
   for (const name of strangeNames) {
     lines.push(`not a block, left as it is: ${oneLine(`${storePath}/${name}`)}`);
   }
   for (const { list, lackingCount } of affected.lacking) {
-    lines.push(`${formatCount(lackingCount, "block")} of ${oneLine(list)} not in the store`);
+    const are = lackingCount === 1 ? "is" : "are";
+    lines.push(
+      `${formatCount(lackingCount, "block")} of ${oneLine(list)} ${are} not in blocks/ or cache/`,
+    );
   }
+  if (affected.lacking.length > 0) lines.push(SEEDS_UNSEEN);
   if (lines.length > 0) lines.push("");
   return `${lines.join("\n")}${lines.length > 0 ? "\n" : ""}${formatTable(countRows(report))}`;
 }
+
+const SEEDS_UNSEEN =
+  "    (files that were exported without a copy, and other seeds, are not looked at: `psync check --offline LIST` reads them too)";
 
 const SAID: Readonly<Record<Problem["outcome"], string>> = {
   bad: "bad",

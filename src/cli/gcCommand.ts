@@ -48,7 +48,7 @@ async function collectGarbage(args: GcArguments, context: CommandContext): Promi
   const { findUnneeded, namedBlocks } = await import("../transfer/keptBlocks.js");
   const store = await openLocalStore(
     { storePath: settings.storePath, log },
-    dryRun ? "look" : "write",
+    dryRun ? "look" : "change",
   );
   try {
     // Before the lists are read: what is claimed after this stays, whether its list was seen or not.

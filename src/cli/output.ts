@@ -6,6 +6,7 @@ import {
   PsyncError,
   systemErrorCode,
 } from "../core/errors.js";
+import type { LostSeed } from "../compose.js";
 import { createLogger, oneLine, type Logger, type LogLevel } from "../core/log.js";
 
 export interface Verbosity {
@@ -90,6 +91,12 @@ export function formatTable(rows: readonly (readonly string[])[]): string {
       .join("  ")
       .trimEnd();
   return rows.map((row) => `${format(row)}\n`).join("");
+}
+
+/** Says of a file of `export --no-copy` why its blocks are lacking. */
+export function lostSeedLine({ path, state }: LostSeed): string {
+  const since = state === "not hashed" ? "not hashed yet" : `${state} since`;
+  return oneLine(`exported without a copy, and ${since}: ${path}`);
 }
 
 /** The error that ends a command at Ctrl-C. */

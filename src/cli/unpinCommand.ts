@@ -1,10 +1,10 @@
 /** `psync unpin`: blocks of lists are handed back to the cache. */
 import { formatCount, formatSize } from "../core/bytes.js";
-import { fileId, findLists, type FoundList } from "../hashlist/findLists.js";
+import { findLists, type FoundList } from "../hashlist/findLists.js";
 import { giveUpLost } from "./giveUpLost.js";
 import { writeJson } from "./output.js";
 import { createProgress } from "./progress.js";
-import { defineCommand, listsOption, type CommandContext } from "./run.js";
+import { defineCommand, listsOption } from "./run.js";
 
 export const unpinCommand = defineCommand({
   command: "unpin <list..>",
@@ -27,14 +27,14 @@ export const unpinCommand = defineCommand({
     const { openLocalStore } = await import("../compose.js");
     const { findUnneeded, namedBlocks } = await import("../transfer/keptBlocks.js");
     const { storePath } = settings;
-    const store = await openLocalStore({ storePath, cacheQuotaBytes, minFree, log }, "write");
+    const store = await openLocalStore({ storePath, cacheQuotaBytes, minFree, log }, "change");
     try {
       // Before the lists are read, as in `gc`.
       const sweep = await store.startSweep();
       try {
-        const ids = new Set<string>();
-        const unpinned = await namedBlocks(noting(findLists(args.list, { signal }), ids, context));
-        const others = findLists(args.keep ?? [], { signal, without: ids });
+        const without = new Set<string>();
+        const unpinned = await namedBlocks(noting(findLists(args.list, { signal }), without));
+        const others = findLists(args.keep ?? [], { signal, without });
         const named = (await namedBlocks(others)).hashes;
         const found = await findUnneeded(unpinned.hashes, {
           store: store.blocks,
@@ -90,11 +90,10 @@ export const unpinCommand = defineCommand({
 /** The lists as they come, and their files noted, so that they are told from others. */
 async function* noting(
   lists: AsyncIterable<FoundList>,
-  ids: Set<string>,
-  { signal }: CommandContext,
+  realPaths: Set<string>,
 ): AsyncGenerator<FoundList> {
   for await (const found of lists) {
-    ids.add(await fileId(found.path, signal));
+    realPaths.add(found.realPath);
     yield found;
   }
 }

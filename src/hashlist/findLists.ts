@@ -1,52 +1,47 @@
 /** Lists by the paths that somebody names: files, and folders with all lists in them. */
 import type { Stats } from "node:fs";
-import { readdir, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { readdir, readlink, realpath, stat } from "node:fs/promises";
+import { dirname, isAbsolute, join } from "node:path";
 import { orAbort } from "../core/abort.js";
-import { errorMessage, isPsyncError, PsyncError } from "../core/errors.js";
+import { errorMessage, isPsyncError, PsyncError, systemErrorCode } from "../core/errors.js";
 import { HASHLIST_SUFFIX } from "./format.js";
 import type { Hashlist } from "./hashlist.js";
 import { readHashlist } from "./readHashlist.js";
 
 export interface FoundList {
   readonly path: string;
+  /** Absolute and without symlinks: the same by whichever path the list was found. Of a pipe, its path. */
+  readonly realPath: string;
   readonly list: Hashlist;
 }
 
 export interface FindOptions {
   readonly signal: AbortSignal;
-  /** Lists that are passed over, as `fileId` names them. */
+  /** Lists that are passed over, by their `realPath`. */
   readonly without?: ReadonlySet<string>;
 }
 
 /**
  * Reads the lists at paths, one after the other. A file is a list; of a folder it is every file whose name ends in
- * `.hashlist`, at any depth, by name. Symlinks are followed, each folder is walked once. Whoever removes what no list
- * names must not miss one, so all of them are read or it fails.
+ * `.hashlist`, at any depth, by name. A symlink named so stands for the list that it leads to, as in a mount, and one to
+ * a folder for all lists in it. Whoever removes what no list names must not miss one, so all of them are read or
+ * it fails.
  *
- * @throws ERR_PSYNC_BAD_HASHLIST one of them is not a list, or a list or folder cannot be read
+ * @throws ERR_PSYNC_BAD_HASHLIST one of them is not a list, or a list, folder or symlink cannot be read
  * @throws ERR_PSYNC_USAGE a folder has no list in it, as one where a disk is not mounted
  * @throws the signal's reason
  */
 export async function* findLists(
   paths: readonly string[],
-  options: FindOptions,
+  { signal, without = new Set() }: FindOptions,
 ): AsyncGenerator<FoundList> {
-  const { signal, without = new Set() } = options;
   for (const path of paths) {
-    const walked = new Set<string>();
-    const found = { count: 0 };
-    const stats = await look(path, signal);
-    if (!stats.isDirectory()) {
-      if (!without.has(idOf(stats))) yield await readOne(path, signal);
-      continue;
+    let foundCount = 0;
+    for await (const place of placesAt(path, signal)) {
+      foundCount += 1;
+      if (!without.has(place.realPath)) yield { ...place, list: await readOne(place.path, signal) };
     }
-    for await (const listPath of walk(path, { walked, signal })) {
-      found.count += 1;
-      const id = without.size > 0 ? idOf(await look(listPath, signal)) : "";
-      if (!without.has(id)) yield await readOne(listPath, signal);
-    }
-    if (found.count === 0) {
+    if (foundCount === 0) {
       throw new PsyncError("ERR_PSYNC_USAGE", `there is no list in the folder ${path}`, {
         hint: `lists are named NAME${HASHLIST_SUFFIX}; leave the folder out if it is right that it has none`,
       });
@@ -54,62 +49,102 @@ export async function* findLists(
   }
 }
 
-/** Names the file that a path leads to, whatever the path. @throws as `findLists` */
-export async function fileId(path: string, signal: AbortSignal): Promise<string> {
-  return idOf(await look(path, signal));
+/** A file or folder by the path it was found at. */
+type Place = Pick<FoundList, "path" | "realPath">;
+
+async function* placesAt(path: string, signal: AbortSignal): AsyncGenerator<Place> {
+  const stats = await orAbort(stat(path), signal).catch((error: unknown) =>
+    unreadable("hashlist", path, error),
+  );
+  if (stats.isDirectory()) {
+    yield* walk({ path, realPath: await realPathOf(path) }, { walked: new Set(), signal });
+  } else {
+    // A pipe has no path of its own, and is read only once.
+    yield { path, realPath: await realpath(path).catch(() => path) };
+  }
 }
 
 const NOT_A_FILE = new Error("it is not a file");
 
+/** Folders are told apart by their paths: numbers of inodes are not unique everywhere, and not exact above 2^53. */
 async function* walk(
-  folder: string,
+  folder: Place,
   walking: { readonly walked: Set<string>; readonly signal: AbortSignal },
-): AsyncGenerator<string> {
+): AsyncGenerator<Place> {
   const { walked, signal } = walking;
-  const id = await fileId(folder, signal);
-  if (walked.has(id)) return;
-  walked.add(id);
-  const entries = await orAbort(readdir(folder, { withFileTypes: true }), signal).catch(
-    (error: unknown) => unreadable("folder", folder, error),
+  if (walked.has(folder.realPath)) return;
+  walked.add(folder.realPath);
+  const entries = await orAbort(readdir(folder.path, { withFileTypes: true }), signal).catch(
+    (error: unknown) => unreadable("folder", folder.path, error),
   );
   entries.sort((a, b) => (a.name < b.name ? -1 : 1));
   for (const entry of entries) {
-    const path = join(folder, entry.name);
+    const path = join(folder.path, entry.name);
+    const isLink = entry.isSymbolicLink();
+    const target = isLink ? await orAbort(follow(path), signal) : entry;
+    if (!target) continue;
     const isNamedList = entry.name.endsWith(HASHLIST_SUFFIX);
-    if (entry.isDirectory()) {
-      yield* walk(path, walking);
-    } else if (entry.isSymbolicLink()) {
-      const target = await stat(path).catch(() => undefined);
-      if (target?.isDirectory() === true) {
-        yield* walk(path, walking);
-      } else if (isNamedList) {
-        // One that leads nowhere is refused when it is read; a pipe would hold up whoever reads it.
-        if (target && !target.isFile()) unreadable("hashlist", path, NOT_A_FILE);
-        yield path;
-      }
-    } else if (isNamedList) {
-      if (!entry.isFile()) unreadable("hashlist", path, NOT_A_FILE);
-      yield path;
+    if (!target.isDirectory() && !isNamedList) continue;
+    const place = {
+      path,
+      realPath: isLink ? await realPathOf(path) : join(folder.realPath, entry.name),
+    };
+    if (target.isDirectory()) {
+      yield* walk(place, walking);
+    } else {
+      // A pipe would hold up whoever reads it.
+      if (!target.isFile()) unreadable("hashlist", path, NOT_A_FILE);
+      yield place;
     }
   }
 }
 
-async function readOne(path: string, signal: AbortSignal): Promise<FoundList> {
+/**
+ * What a symlink leads to; undefined for one to a file that only a mount shows, as `export` leaves them.
+ *
+ * @throws ERR_PSYNC_BAD_HASHLIST it leads nowhere: there may be lists where nothing can be seen now
+ */
+async function follow(path: string): Promise<Stats | undefined> {
   try {
-    return { path, list: (await orAbort(readHashlist(path), signal)).list };
+    return await stat(path);
+  } catch (error) {
+    if (systemErrorCode(error) === "ENOENT" && (await leadsToShownFile(path))) return undefined;
+    throw new PsyncError(
+      "ERR_PSYNC_BAD_HASHLIST",
+      `cannot see where the symlink ${path} leads: ${errorMessage(error)}`,
+      { hint: "mount the disk that it leads to, or remove the symlink", cause: error },
+    );
+  }
+}
+
+/** As many symlinks as the kernel follows (path_resolution(7)). */
+const MAX_LINKS = 40;
+
+/** Whether a symlink leads, perhaps over others, to a path that has a list: `b.iso` where `b.iso.hashlist` is. */
+async function leadsToShownFile(path: string): Promise<boolean> {
+  let link = path;
+  for (let count = 0; count < MAX_LINKS; count += 1) {
+    const target = await readlink(link).catch(() => undefined);
+    if (target === undefined) return false;
+    // Not `join`: what is before a `..` may be a symlink too.
+    link = isAbsolute(target) ? target : `${dirname(link)}/${target}`;
+    const list = await stat(link + HASHLIST_SUFFIX).catch(() => undefined);
+    if (list?.isFile() === true) return true;
+  }
+  return false;
+}
+
+async function realPathOf(path: string): Promise<string> {
+  return realpath(path).catch((error: unknown) => unreadable("path", path, error));
+}
+
+async function readOne(path: string, signal: AbortSignal): Promise<Hashlist> {
+  try {
+    return (await orAbort(readHashlist(path), signal)).list;
   } catch (error) {
     if (signal.aborted || isPsyncError(error, "ERR_PSYNC_BAD_HASHLIST")) throw error;
     return unreadable("hashlist", path, error);
   }
-}
-
-async function look(path: string, signal: AbortSignal): Promise<Stats> {
-  signal.throwIfAborted();
-  return stat(path).catch((error: unknown) => unreadable("hashlist", path, error));
-}
-
-function idOf(stats: Stats): string {
-  return `${stats.dev}:${stats.ino}`;
 }
 
 function unreadable(what: string, path: string, error: unknown): never {
@@ -118,7 +153,7 @@ function unreadable(what: string, path: string, error: unknown): never {
     ? error.message
     : `cannot read the ${what} ${path}: ${errorMessage(error)}`;
   throw new PsyncError("ERR_PSYNC_BAD_HASHLIST", why, {
-    hint: "what this list names is not known",
+    hint: "what it names is not known: mend it, move it away, or mount the disk where it should be",
     cause: error,
   });
 }

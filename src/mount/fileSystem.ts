@@ -75,7 +75,8 @@ export function createFileSystem(
   ): Promise<T> => {
     const { verb, path, timeoutMs } = what;
     const onDeadline = (): PsyncError =>
-      new PsyncError("ERR_PSYNC_DEADLINE", `no server had it within ${timeoutMs / 1000} s`);
+      // Whom it waited for is not known here: servers, a seed, or the disk of the lists.
+      new PsyncError("ERR_PSYNC_DEADLINE", `there was no answer within ${timeoutMs / 1000} s`);
     try {
       return await withDeadline({ clock, timeoutMs, signal, onDeadline }, work);
     } catch (error) {

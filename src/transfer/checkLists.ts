@@ -1,7 +1,8 @@
 /** Whether every byte of lists is in the store: what is missing, and what is there and damaged. */
 import type { BlockHash } from "../block/hash.js";
 import { HashSet } from "../block/hashSet.js";
-import type { BlockStore } from "../block/ports.js";
+import type { BlockPlace, BlockStore } from "../block/ports.js";
+import type { VerifiedBlock } from "../block/verify.js";
 import { inParallel } from "../core/inParallel.js";
 import { LIMITS } from "../core/limits.js";
 import { createSemaphore } from "../core/semaphore.js";
@@ -26,9 +27,17 @@ export interface ListCheck {
 }
 
 const MAX_SHOWN_BLOCKS = 1_000;
+const PLACES = ["kept", "cached"] as const;
+
+/** What lies in the place of a block. */
+type Judged =
+  | { readonly kind: "good"; readonly block: VerifiedBlock }
+  | { readonly kind: "bad" | "absent" | "unreadable" };
 
 export interface CheckOptions {
   readonly store: BlockStore;
+  /** Reads a block's file in one place, and leaves it there. */
+  readonly judge: (place: BlockPlace, hash: BlockHash) => Promise<Judged>;
   /** Looks at names and lengths only. */
   readonly quick: boolean;
   readonly signal: AbortSignal;
@@ -51,13 +60,18 @@ interface Seen {
 }
 
 export function createListChecker(options: CheckOptions): ListChecker {
-  const { store, quick, signal, onBlock } = options;
+  const { store, judge, quick, signal, onBlock } = options;
   const good = new HashSet();
   /** A damaged block is set aside when it is read; whoever asks again would find it missing. */
   const damaged = new HashSet();
   /** Blocks being looked at, each once, although a list may have it in many places. */
   const underWay = new Map<BlockHash, Promise<Seen>>();
   const room = createSemaphore(LIMITS.memory.storeReadBytes);
+
+  const noteGood = ({ hash, bytes }: VerifiedBlock): Seen => {
+    good.add(hash);
+    return { state: "good", sizeBytes: bytes.length };
+  };
 
   const look = async (hash: BlockHash): Promise<Seen> => {
     if (damaged.has(hash)) return { state: "damaged", sizeBytes: 0 };
@@ -66,13 +80,18 @@ export function createListChecker(options: CheckOptions): ListChecker {
     const { sizeBytes } = found;
     if (quick || good.has(hash)) return { state: "good", sizeBytes };
     return room.run(Math.max(1, sizeBytes), { signal }, async () => {
-      const block = await store.read(hash);
-      if (block) {
-        good.add(hash);
-        return { state: "good", sizeBytes: block.bytes.length };
+      let isBad = false;
+      for (const place of PLACES) {
+        const judged = await judge(place, hash);
+        if (judged.kind === "good") return noteGood(judged.block);
+        isBad = judged.kind === "bad";
+        if (isBad) break;
       }
-      // A file of the user's has changed: nothing is damaged that was psync's to look after.
-      if (found.place === "seed") return { state: "missing", sizeBytes: 0 };
+      // Sets aside what is bad; finds another copy, what lies in a seed, and what was moved meanwhile.
+      const block = await store.read(hash);
+      if (block) return noteGood(block);
+      // Evicted since it was found, or a file of the user's has changed: nothing that psync looks after is damaged.
+      if (!isBad) return { state: "missing", sizeBytes: 0 };
       damaged.add(hash);
       return { state: "damaged", sizeBytes: 0 };
     });

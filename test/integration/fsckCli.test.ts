@@ -16,75 +16,18 @@ import {
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import type { BlockHash } from "../../src/block/hash.js";
-import type { VerifiedBlock } from "../../src/block/verify.js";
 import { seededBytes } from "../support/blocks.js";
-import { cleanUp, type CleanUpContext } from "../support/cleanUp.js";
-import { psync, psyncOk, type CliOptions } from "../support/cli.js";
+import { cleanUp } from "../support/cleanUp.js";
+import { psync, psyncOk } from "../support/cli.js";
 import { startFaultyServer } from "../support/faultyServer.js";
-import { startHonestServer } from "../support/honestServer.js";
-import { listOf } from "../support/lists.js";
+import { BLOCK_BYTES, fsck, fsckFixture } from "../support/fsckFixture.js";
 import { listsFixture } from "../support/mountedCli.js";
 import { snapshot } from "../support/snapshot.js";
-import { flipBit, openTestStore } from "../support/storeFixtures.js";
-import { tempFolder } from "../support/tempFolder.js";
+import { flipBit } from "../support/storeFixtures.js";
 import { until } from "../support/until.js";
 
-const BLOCK_BYTES = 16 * 1024;
-
-interface FsckJson {
-  readonly checkedCount: number;
-  readonly problems: readonly {
-    readonly hash: string;
-    readonly place: string;
-    readonly why: string;
-    readonly outcome: string;
-    readonly lists: readonly { readonly file: string; readonly blockIndex: number }[];
-  }[];
-  readonly strangeNames: readonly string[];
-  readonly lacking: readonly { readonly list: string; readonly lackingCount: number }[];
-  readonly leftTempFileCount: number;
-}
-
-async function fsck(args: readonly string[], options: CliOptions) {
-  const { status, stdout, stderr } = await psync(["fsck", "--json", ...args], options);
-  return { status, stderr, report: JSON.parse(stdout.toString()) as FsckJson };
-}
-
-/** A store with a file of eight kept blocks and one of eight cached ones, their lists, and a server of both. */
-async function fixture(t: CleanUpContext) {
-  const folder = await tempFolder(t);
-  const path = join(folder, "store");
-  const lists = join(folder, "lists");
-  await mkdir(join(lists, "sub"), { recursive: true });
-  const kept = await listOf(seededBytes("kept", 8 * BLOCK_BYTES), BLOCK_BYTES);
-  const cached = await listOf(seededBytes("cached", 8 * BLOCK_BYTES), BLOCK_BYTES);
-  await writeFile(join(lists, "kept.bin.hashlist"), kept.text);
-  await writeFile(join(lists, "sub", "cached.bin.hashlist"), cached.text);
-  const store = await openTestStore(t, path);
-  await store.blocks.keep([...kept.blocks.values()]);
-  for (const block of cached.blocks.values()) await store.blocks.cache(block);
-  await store.close();
-  const blocks = [...kept.blocks.values(), ...cached.blocks.values()];
-  const serve = async (given: readonly VerifiedBlock[] = blocks) => {
-    const server = await startHonestServer(given);
-    cleanUp(t, () => server.close());
-    return server.url;
-  };
-  const file = (place: "blocks" | "cache", hash: string): string => join(path, place, hash);
-  return {
-    path,
-    lists,
-    serve,
-    file,
-    blocks,
-    kept: [...kept.blocks.keys()].sort(),
-    cached: [...cached.blocks.keys()].sort(),
-    keptList: kept.list,
-  };
-}
-
 /** One block of each place for each way to be wrong. @returns their names */
-async function spoil(made: Awaited<ReturnType<typeof fixture>>): Promise<readonly string[]> {
+async function spoil(made: Awaited<ReturnType<typeof fsckFixture>>): Promise<readonly string[]> {
   const { path, file } = made;
   const ways: readonly ((block: string) => Promise<unknown>)[] = [
     flipBit,
@@ -120,7 +63,7 @@ async function spoil(made: Awaited<ReturnType<typeof fixture>>): Promise<readonl
 
 describe("fsck", () => {
   it("FSCK-1: of a good store says so, and changes nothing", async (t) => {
-    const { path, lists } = await fixture(t);
+    const { path, lists } = await fsckFixture(t);
     const before = await snapshot(path);
     const { status, report } = await fsck(["--lists", lists], { store: path });
     assert.equal(status, 0);
@@ -132,7 +75,7 @@ describe("fsck", () => {
   });
 
   it("FSCK-1: names everything that is wrong with status 5, and changes nothing", async (t) => {
-    const made = await fixture(t);
+    const made = await fsckFixture(t);
     const spoilt = await spoil(made);
     await writeFile(join(made.path, "blocks", "index.html"), "hello");
     await mkdir(join(made.path, "cache", "folder"));
@@ -153,7 +96,7 @@ describe("fsck", () => {
   });
 
   it("FSCK-2: with --repair and a server all is right again, and what was kept is kept", async (t) => {
-    const made = await fixture(t);
+    const made = await fsckFixture(t);
     const { path, kept, cached } = made;
     const spoilt = await spoil(made);
     await writeFile(join(path, "blocks", "index.html"), "hello");
@@ -181,7 +124,7 @@ describe("fsck", () => {
   });
 
   it("FSCK-2: with --repair and no server, status 5, and what was lost is named with list and file", async (t) => {
-    const made = await fixture(t);
+    const made = await fsckFixture(t);
     const { path, kept, cached, keptList } = made;
     await flipBit(made.file("blocks", kept[3] ?? ""));
     await flipBit(made.file("cache", cached[3] ?? ""));
@@ -217,7 +160,7 @@ describe("fsck", () => {
   });
 
   it("FSCK-2: a lost kept block that was given up, by removing it from quarantine/, is no longer asked for", async (t) => {
-    const made = await fixture(t);
+    const made = await fsckFixture(t);
     await flipBit(made.file("blocks", made.kept[0] ?? ""));
     assert.equal((await fsck(["--repair"], { store: made.path })).status, 5);
     await rm(join(made.path, "quarantine"), { recursive: true });
@@ -225,7 +168,7 @@ describe("fsck", () => {
   });
 
   it("FSCK-2: a kept block that a reader set aside is kept again", async (t) => {
-    const made = await fixture(t);
+    const made = await fsckFixture(t);
     const hash = made.kept[0] ?? "";
     await flipBit(made.file("blocks", hash));
     assert.notEqual((await psync(["cat", hash], { store: made.path })).status, 0);
@@ -241,7 +184,7 @@ describe("fsck", () => {
   });
 
   it("removes what dead processes were writing, and only that, with --repair", async (t) => {
-    const { path } = await fixture(t);
+    const { path } = await fsckFixture(t);
     const namespace = (await readdir("/proc/self/ns")).includes("pid");
     assert.ok(namespace);
     // No pid is so large (proc(5), pid_max), and the probe of our own process tells the namespace.
@@ -259,7 +202,7 @@ describe("fsck", () => {
   });
 
   it("FSCK-3: goes on where Ctrl-C ended it, and looks again at what was bad", async (t) => {
-    const made = await fixture(t);
+    const made = await fsckFixture(t);
     const { path, kept, cached } = made;
     const [first = "", second = ""] = kept;
     const last = cached.at(-1) ?? "";
@@ -293,7 +236,7 @@ describe("fsck", () => {
   });
 
   it("FSCK-3: what was found before a break is found after it; --restart begins anew", async (t) => {
-    const made = await fixture(t);
+    const made = await fsckFixture(t);
     const { path, kept, cached } = made;
     await flipBit(made.file("blocks", kept[0] ?? ""));
     const state = (savedUnixMs: number, after = cached[7] ?? "") =>
@@ -333,7 +276,7 @@ describe("fsck", () => {
   });
 
   it("FSCK-2: works without an index, and beside a damaged one", async (t) => {
-    const made = await fixture(t);
+    const made = await fsckFixture(t);
     const { path, cached } = made;
     for (const suffix of ["", "-wal", "-shm"]) {
       await rm(join(path, `index.db${suffix}`), { force: true });
@@ -344,23 +287,6 @@ describe("fsck", () => {
     await writeFile(join(path, "index.db"), "no database at all, but long enough to be looked at");
     assert.equal((await fsck(["--repair"], { store: path })).status, 0);
     assert.deepEqual((await readdir(join(path, "cache"))).sort(), cached);
-  });
-
-  it("says what a slip on the command line is", async (t) => {
-    const { path, lists } = await fixture(t);
-    assert.equal((await psync(["fsck", "--jobs", "0"], { store: path })).status, 2);
-    const missing = join(lists, "missing");
-    assert.equal((await psync(["fsck", "--lists", missing], { store: path })).status, 1);
-    await writeFile(join(lists, "bad.hashlist"), "no hash\n");
-    const bad = join(lists, "bad.hashlist");
-    assert.equal((await psync(["fsck", "--lists", bad], { store: path })).status, 3);
-    // In a folder it hurts only itself.
-    const { status, stderr } = await fsck(["--lists", lists], { store: path });
-    assert.equal(status, 0);
-    assert.match(stderr, /bad\.hashlist.*left out/);
-    const nowhere = await psync(["fsck"], { store: join(path, "..", "nowhere") });
-    assert.match(nowhere.stderr, /there is no store/);
-    assert.equal(existsSync(join(path, "..", "nowhere")), false);
   });
 });
 

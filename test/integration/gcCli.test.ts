@@ -5,8 +5,10 @@ import {
   mkdir,
   readdir,
   readFile,
+  rename,
   rm,
   stat,
+  symlink,
   truncate,
   writeFile,
 } from "node:fs/promises";
@@ -70,8 +72,8 @@ describe("gc", () => {
     await psyncOk(["check", "--offline", lists], { store });
   });
 
-  it("GC-1: --dry-run says the same and changes nothing, not even in a store that is not there", async (t) => {
-    const { folder, store, lists, first } = await fixture(t);
+  it("GC-1: --dry-run says the same and changes nothing", async (t) => {
+    const { store, lists, first } = await fixture(t);
     await rm(first);
     const before = await snapshot(store);
     const text = await psyncOk(["gc", "--keep", lists, "--dry-run", "--json"], { store });
@@ -84,8 +86,52 @@ describe("gc", () => {
       { removedCount: 0, unneededCount: 4, unneededBytes: 3 * BLOCK + 5, neededCount: 3 },
     );
     assert.deepEqual(await snapshot(store), before);
-    await psyncOk(["gc", "--keep", lists, "--dry-run"], { store: join(folder, "none") });
-    assert.equal((await readdir(folder)).includes("none"), false);
+  });
+
+  it("STORE-4: gc and unpin of a store that is not there are status 7, and make none", async (t) => {
+    const { folder, lists } = await fixture(t);
+    const away = join(folder, "link");
+    await symlink(join(folder, "unmounted"), away);
+    const empty = join(folder, "empty");
+    await mkdir(empty);
+    const before = await readdir(folder, { recursive: true });
+    for (const store of [join(folder, "none"), away, empty, join(lists, "..", "lists")]) {
+      for (const args of [
+        ["gc", "--keep", lists, "--dry-run"],
+        ["gc", "--keep", lists, "--yes"],
+        ["unpin", lists],
+      ]) {
+        const { status, stderr } = await psync(args, { store });
+        assert.equal(status, 7, `${args.join(" ")}: ${stderr}`);
+        assert.match(stderr, /there is no store at .*\nhint: .*--store/);
+      }
+    }
+    assert.deepEqual(await readdir(folder, { recursive: true }), before);
+  });
+
+  it("LIST-5: a symlink to lists that are away stops gc, unpin --keep, check and pin with status 3", async (t) => {
+    const { folder, store, lists, first, second } = await fixture(t);
+    const disk = join(folder, "disk");
+    await mkdir(disk);
+    await rename(second, join(disk, "second.hashlist"));
+    await symlink(disk, join(lists, "nas"));
+    const before = await kept(store);
+    await psyncOk(["gc", "--keep", lists, "--yes"], { store });
+    assert.deepEqual(await kept(store), before);
+    await rename(disk, join(folder, "unmounted"));
+    for (const args of [
+      ["gc", "--keep", lists, "--yes"],
+      ["unpin", first, "--keep", lists],
+      ["check", "--offline", lists],
+      ["pin", lists],
+      ["fsck", "--lists", lists],
+    ]) {
+      const { status, stderr } = await psync(args, { store });
+      assert.equal(status, 3, `${args.join(" ")}: ${stderr}`);
+      assert.ok(stderr.includes(join(lists, "nas")), stderr);
+      assert.match(stderr, /hint: /);
+    }
+    assert.deepEqual(await kept(store), before);
   });
 
   it("FSCK-2: what was lost is asked for no more once no list names it, or its list is unpinned", async (t) => {
@@ -256,6 +302,7 @@ describe("pin and unpin", () => {
 
 interface CheckJson {
   readonly ok: boolean;
+  readonly lostSeeds: readonly { readonly path: string; readonly state: string }[];
   readonly lists: readonly (ListCheck & { readonly list: string; readonly file: string })[];
 }
 
@@ -269,8 +316,17 @@ describe("check", () => {
     await rm(join(other, "index.db"));
     assert.equal((await check(other)).status, 0);
     await writeFile(file, "changed");
-    assert.equal((await check(other)).status, 4);
+    const changed = await check(other);
+    assert.equal(changed.status, 4);
+    assert.match(
+      changed.stderr,
+      new RegExp(`exported without a copy, and changed since: ${file}\n`),
+    );
     await rm(file);
+    const gone = await psync(["check", "--offline", first, "--json"], { store: other });
+    assert.match(gone.stderr, new RegExp(`exported without a copy, and gone since: ${file}\n`));
+    const { lostSeeds } = JSON.parse(gone.stdout.toString()) as CheckJson;
+    assert.deepEqual(lostSeeds, [{ path: file, state: "gone" }]);
     await psyncOk(["glue", first, "-o", file], { store });
     const third = join(folder, "third");
     await mkdir(third);

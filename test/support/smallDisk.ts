@@ -1,4 +1,4 @@
-/** A small disk that a test mounts, fills, frees and turns read-only: a tmpfs, which only root can mount. */
+/** Disks that a test mounts, which only root can: a small tmpfs to fill, free and turn read-only, and one with huge inode numbers. */
 import { execFile } from "node:child_process";
 import { mkdir, open, readdir, rm, statfs } from "node:fs/promises";
 import { join } from "node:path";
@@ -61,4 +61,24 @@ export async function mountSmallDisk(t: CleanUpContext, options = "size=8m"): Pr
       await run("mount", ["-o", `remount,${option}`, disk]);
     },
   };
+}
+
+/**
+ * A folder with folders whose inode numbers are above 2^53 and close together, as an overlay that joins two file systems
+ * gives them (Linux' Documentation/filesystems/overlayfs.rst, "Inode properties": xino).
+ */
+export async function largeInodesFolder(
+  t: CleanUpContext,
+  names: readonly string[],
+): Promise<string> {
+  const [lower, upper] = [await tempFolder(t), (await mountSmallDisk(t)).store];
+  const folder = join(await tempFolder(t), "joined");
+  for (const name of names) await mkdir(join(lower, name));
+  for (const path of [folder, join(upper, "upper"), join(upper, "work")]) {
+    await mkdir(path, { recursive: true });
+  }
+  const layers = `lowerdir=${lower},upperdir=${join(upper, "upper")},workdir=${join(upper, "work")}`;
+  await run("mount", ["-t", "overlay", "-o", `${layers},xino=on`, "psync-test", folder]);
+  cleanUp(t, () => run("umount", ["--lazy", folder]));
+  return folder;
 }
