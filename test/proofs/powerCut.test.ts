@@ -105,7 +105,8 @@ async function cutOnce(
   const server = await startHonestServer([...blocks.values()]);
   cleanUp(t, () => server.close());
 
-  const load = { store, seed: String(seed), url: server.url, lists };
+  const folders = { lists, needed: lists, dropped: lists, exported: folder };
+  const load = { store, seed: String(seed), url: server.url, listName: "exported", ...folders };
   const worker = (task: "export" | "get" | "read"): Doomed =>
     startDoomedWorker(task, { ...load, blockSizeBytes: BLOCK_BYTES, quotaBytes: QUOTA_BYTES });
   const isReal = dice.roll(8) === 0;

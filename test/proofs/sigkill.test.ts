@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { it } from "node:test";
-import { killRounds } from "../support/killedStore.js";
+import { killRounds, type RoundTotals } from "../support/killedStore.js";
 import { runsOr } from "../support/runs.js";
 import { SEED } from "../support/seed.js";
 
@@ -12,11 +12,13 @@ const KILLS = runsOr(500);
 const ROUNDS = 10;
 const LANES = 3;
 
-it(`KEEP-1, KEEP-2, CRASH-1: nothing is lost, wrong or left over after ${KILLS} kills (seeds from ${SEED})`, async (t) => {
+it(`KEEP-1, KEEP-2, CRASH-1, GC-2: nothing is lost, wrong or left over after ${KILLS} kills (seeds from ${SEED})`, async (t) => {
   let killedCount = 0;
+  let takenCount = 0;
   let nextSeed = SEED;
-  const mayGoOn = (count: number): boolean => {
-    killedCount += count;
+  const mayGoOn = (round: RoundTotals): boolean => {
+    killedCount += round.killedCount;
+    takenCount += round.takenCount;
     return killedCount < KILLS;
   };
   const lane = async (): Promise<void> => {
@@ -28,5 +30,6 @@ it(`KEEP-1, KEEP-2, CRASH-1: nothing is lost, wrong or left over after ${KILLS} 
     }
   };
   await Promise.all(Array.from({ length: LANES }, lane));
-  t.diagnostic(`${killedCount} were killed, in ${nextSeed - SEED} stores`);
+  t.diagnostic(`${killedCount} were killed, in ${nextSeed - SEED} stores; ${takenCount} sweeps`);
+  assert.ok(takenCount > 0 || KILLS < 100, "no sweep took anything");
 });

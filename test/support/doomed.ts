@@ -7,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { Dice } from "./blocks.js";
 import { PSYNC, psyncEnvironment } from "./cli.js";
-import type { Load } from "./loadWorker.js";
+import type { Load, LoadTask } from "./loadWorker.js";
 
 const LOAD_WORKER = fileURLToPath(new URL("loadWorker.js", import.meta.url));
 
@@ -27,7 +27,7 @@ export function startDoomedPsync(args: readonly string[], store: string): Doomed
 }
 
 /** Starts a process that does what psync does and nothing else: it is ready in a third of the time. */
-export function startDoomedWorker(task: "export" | "get" | "read", load: Load): Doomed {
+export function startDoomedWorker(task: LoadTask, load: Load): Doomed {
   const args = [LOAD_WORKER, task, JSON.stringify(load)];
   return follow(spawn(process.execPath, args, { env: psyncEnvironment({ store: load.store }) }));
 }

@@ -1,88 +1,80 @@
 /**
- * One store under load, whose processes are killed round after round: export, get and mount, as psync and as workers,
- * side by side. After each round all that was said to be kept must be there, and nothing be wrong.
+ * One store under load, whose processes are killed round after round: export, get, pin, mount, gc and unpin, as psync and
+ * as workers, side by side. After each round all that was said to be kept and is needed must be there, and nothing be wrong.
  */
-import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { existsSync, readdirSync } from "node:fs";
+import { readdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { BlockHash } from "../../src/block/hash.js";
+import type { HashSet } from "../../src/block/hashSet.js";
+import { systemClock } from "../../src/core/clock.js";
+import { silentLogger } from "../../src/core/log.js";
+import { findLists } from "../../src/hashlist/findLists.js";
 import { findMount } from "../../src/mount/mountTable.js";
-import { readHashlist } from "../../src/hashlist/readHashlist.js";
-import { createDice, seededBytes, type Dice } from "./blocks.js";
+import { openStore, type Store } from "../../src/store/openStore.js";
+import { findUnneeded, namedBlocks } from "../../src/transfer/keptBlocks.js";
+import { createDice, seededBlock, seededBytes, type Dice } from "./blocks.js";
 import { cleanUp, type CleanUpContext } from "./cleanUp.js";
 import { psyncOk } from "./cli.js";
-import {
-  killAtRandom,
-  processesOf,
-  startDoomedPsync,
-  startDoomedWorker,
-  type Doomed,
-} from "./doomed.js";
+import { killAtRandom, processesOf } from "./doomed.js";
 import { startHonestServer, type HonestServer } from "./honestServer.js";
+import {
+  BLOCK_BYTES,
+  FILE_BLOCKS,
+  FILE_COUNT,
+  makeKillPaths,
+  QUOTA_BYTES,
+  startParts,
+  type KillPaths,
+  type Round,
+} from "./killedParts.js";
 import { listOf } from "./lists.js";
 import { unmountAfter } from "./mountedCli.js";
-import { skipReason } from "./mounting.js";
 import { fsckProblems, lostBlocks, problemsAfterStart, wrongBlocks } from "./storeCheck.js";
 import { tempFolder } from "./tempFolder.js";
 import { until } from "./until.js";
 
-const BLOCK_BYTES = 4096;
-const QUOTA_BYTES = 40 * BLOCK_BYTES;
-/** Files of a round, and blocks of a file: more than the cache holds. */
-const FILE_COUNT = 3;
-const FILE_BLOCKS = 30;
+const { signal } = new AbortController();
+const SWEEPERS: readonly Round["sweeper"][] = ["gc", "gc", "unpin", "psync gc", "psync unpin"];
+/** Blocks of the round before that no list names, and that a process which is not killed claims. */
+const HELD_COUNT = 5;
 
-/** A process of a round, and what follows from how it ended. */
-interface Part {
-  readonly doomed: Doomed;
-  /** How much it has done, and how much it can be let do. */
-  readonly progress: () => number;
-  readonly most: number;
-  /** Hashes that were said to be kept, once it has ended. */
-  readonly said: (status: number | null) => Promise<readonly string[]>;
-}
-
-interface Shared {
-  readonly dice: Dice;
-  readonly seed: string;
-  readonly paths: Record<"store" | "lists" | "mountpoint" | "files" | "exported", string>;
-  readonly server: HonestServer;
-  readonly files: ReadonlyMap<string, Buffer>;
-  readonly problems: string[];
+/** How many were killed in a round, and how many blocks workers took out of blocks/ in it. */
+export interface RoundTotals {
+  readonly killedCount: number;
+  readonly takenCount: number;
 }
 
 /**
- * @param mayGoOn told after each round how many were killed in it, and says whether there is another
+ * @param mayGoOn told of each round, and says whether there is another
  * @returns what was wrong; the store is dropped at the first problem
  */
 export async function killRounds(
   t: CleanUpContext,
-  { seed, rounds }: { readonly seed: number; readonly rounds: number },
-  mayGoOn: (killedCount: number) => boolean,
+  { seed: storeSeed, rounds }: { readonly seed: number; readonly rounds: number },
+  mayGoOn: (totals: RoundTotals) => boolean,
 ): Promise<string[]> {
   const folder = await tempFolder(t);
-  const paths = {
-    store: join(folder, "store"),
-    lists: join(folder, "lists"),
-    mountpoint: join(folder, "mnt"),
-    files: join(folder, "files"),
-    exported: join(folder, "exported"),
-  };
-  for (const path of [paths.lists, paths.mountpoint, paths.files, paths.exported]) {
-    await mkdir(path);
-  }
+  const paths = await makeKillPaths(folder);
   unmountAfter(t, paths.mountpoint);
   const server = await startHonestServer([]);
   cleanUp(t, () => server.close());
-  const said = new Set<string>();
-  const files = new Map<string, Buffer>();
+  let said = new Set<string>();
+  const files: Files = { current: new Map(), dropped: new Map() };
   const problems: string[] = [];
   const aheadBefore = new Set<string>();
   let isOver = false;
-  for (let round = 0; round < rounds && problems.length === 0 && !isOver; round += 1) {
-    const dice = createDice(`kill ${seed}/${round}`);
-    await newFiles({ seed: `${seed}/${round}`, dice, paths, server, files });
-    const shared = { dice, seed: `${seed}/${round}`, paths, server, files, problems };
-    const parts = startParts(shared);
+  for (let nth = 0; nth < rounds && problems.length === 0 && !isOver; nth += 1) {
+    const seed = `${storeSeed}/${nth}`;
+    const dice = createDice(`kill ${seed}`);
+    await newFiles({ seed, dice, paths, server }, files);
+    await dropExported(paths, dice);
+    const named = await namedIn(paths.needed);
+    said = new Set([...said].filter((hash) => named.has(hash as BlockHash)));
+    const sweeper = chooseSweeper(dice, files);
+    const holder = sweeper ? await startHolder(paths, seed, named) : undefined;
+    const garbage = holder?.garbage ?? [];
+    const shared = { dice, storeSeed, seed, paths, server, files: files.current };
+    const parts = startParts({ ...shared, garbage, sweeper, problems });
     for (const { doomed } of parts) {
       cleanUp(t, () => {
         doomed.kill();
@@ -91,17 +83,20 @@ export async function killRounds(
     const killed = await Promise.all(
       parts.map((part) => killAtRandom(part.doomed, createDice(`${seed} ${dice.roll(1e9)}`), part)),
     );
-    isOver = !mayGoOn(killed.filter(Boolean).length);
+    const takenCount = parts.flatMap(({ doomed }) => doomed.lines()).filter(isOfTaken).length;
+    isOver = !mayGoOn({ killedCount: killed.filter(Boolean).length, takenCount });
     for (const part of parts) {
       const status = await part.doomed.ended;
       if (status !== null && status !== 0) problems.push(`status ${status}`, part.doomed.stderr());
       for (const hash of await part.said(status)) said.add(hash);
     }
     await until("what the killed ones started has ended", () => processesOf(folder).length === 0);
-    if (!existsSync(paths.store)) continue;
     problems.push(
       ...wrongBlocks(paths.store, ["blocks", "cache"]),
-      ...lostBlocks(paths.store, said),
+      ...lostBlocks(paths.store, [...said, ...(holder?.held ?? [])]),
+    );
+    await holder?.store.close();
+    problems.push(
       ...(await problemsAfterStart(paths.store, {
         quotaBytes: QUOTA_BYTES,
         killedCount: parts.length,
@@ -110,7 +105,8 @@ export async function killRounds(
       })),
     );
   }
-  if (existsSync(paths.store)) problems.push(...(await fsckProblems(paths.store)));
+  problems.push(...(await problemsOfSweep(paths)), ...lostBlocks(paths.store, said));
+  problems.push(...(await fsckProblems(paths.store)));
   if (await findMount(paths.mountpoint)) {
     await psyncOk(["umount", paths.mountpoint], { store: paths.store });
     if (await findMount(paths.mountpoint)) problems.push("the mount is left");
@@ -119,17 +115,38 @@ export async function killRounds(
   return problems;
 }
 
-/** Files that nobody has yet, and their lists, in the place of those of two rounds ago. */
+function isOfTaken(line: string): boolean {
+  return line === "taken";
+}
+
+interface Files {
+  readonly current: Map<string, Buffer>;
+  /** Those whose lists are needed no more, until they are wanted again. */
+  readonly dropped: Map<string, Buffer>;
+}
+
+/** Files and their lists, in the place of those of two rounds ago: new ones, and some that were dropped before. */
 async function newFiles(
-  shared: Pick<Shared, "seed" | "dice" | "paths" | "server"> & { files: Map<string, Buffer> },
+  round: Pick<Round, "seed" | "dice" | "paths"> & { readonly server: HonestServer },
+  { current, dropped }: Files,
 ): Promise<void> {
-  const { seed, dice, paths, server, files } = shared;
-  while (files.size > FILE_COUNT) {
-    const [oldest = ""] = files.keys();
-    files.delete(oldest);
-    await rm(join(paths.lists, `${oldest}.hashlist`));
+  const { seed, dice, paths, server } = round;
+  const move = (name: string, from: string, to: string): Promise<void> =>
+    rename(join(from, `${name}.hashlist`), join(to, `${name}.hashlist`));
+  while (current.size > FILE_COUNT) {
+    const [[oldest, bytes] = ["", Buffer.alloc(0)]] = current;
+    current.delete(oldest);
+    dropped.set(oldest, bytes);
+    await move(oldest, paths.lists, paths.dropped);
   }
   for (let nth = 0; nth < FILE_COUNT; nth += 1) {
+    const [again, known] = [...dropped][dice.roll(3 * dropped.size)] ?? [];
+    if (again !== undefined && known) {
+      dropped.delete(again);
+      current.set(again, known);
+      await move(again, paths.dropped, paths.lists);
+      continue;
+    }
     const name = `${seed}-${nth}`.replace("/", "-");
     const lastBytes = 1 + dice.roll(BLOCK_BYTES);
     const bytes = seededBytes(name, (FILE_BLOCKS - 1) * BLOCK_BYTES + lastBytes);
@@ -139,124 +156,77 @@ async function newFiles(
     // Lists are replaced by a rename, as docs/operations.md says.
     await writeFile(join(paths.files, "new"), text);
     await rename(join(paths.files, "new"), join(paths.lists, `${name}.hashlist`));
-    files.set(name, bytes);
+    current.set(name, bytes);
   }
 }
 
-function startParts(shared: Shared): Part[] {
-  const { dice } = shared;
-  const canMount = skipReason() === false;
-  const programs = [psyncExport, psyncExportFile, psyncGet, ...(canMount ? [psyncMount] : [])];
-  const parts: Part[] = [];
-  for (const task of ["export", "get", "read"] as const) {
-    if (dice.roll(3) > 0) parts.push(workerPart(shared, task));
+/** Some lists of what was exported are needed no more. */
+async function dropExported({ exported, dropped }: KillPaths, dice: Dice): Promise<void> {
+  const names = (await readdir(exported)).filter((name) => name.endsWith(".hashlist")).sort();
+  for (const name of names) {
+    const fate = dice.roll(4);
+    if (fate === 0) await rm(join(exported, name));
+    if (fate === 1) await rename(join(exported, name), join(dropped, name));
   }
-  const program = programs[dice.roll(programs.length)];
-  if (program && (parts.length === 0 || dice.roll(2) === 0)) parts.push(program(shared));
-  return parts;
 }
 
-function workerPart(shared: Shared, task: "export" | "get" | "read"): Part {
-  const { paths, server, seed } = shared;
-  const doomed = startDoomedWorker(task, {
-    store: paths.store,
-    seed,
-    url: server.url,
-    lists: paths.lists,
-    blockSizeBytes: BLOCK_BYTES,
-    quotaBytes: QUOTA_BYTES,
-  });
-  return {
-    doomed,
-    progress: () => doomed.lines().length,
-    most: { export: 120, get: 2 * FILE_COUNT, read: 150 }[task],
-    said: async () => {
-      const lines = doomed.lines().map((line) => line.split(" "));
-      const kept = lines.filter(([what]) => what === "kept").map(([, hash = ""]) => hash);
-      const got = lines.filter(([what]) => what === "got").map(([, name = ""]) => name);
-      const lists = got.map((name) => hashesOf(join(paths.lists, name)));
-      return [...kept, ...(await Promise.all(lists)).flat()];
-    },
-  };
+async function namedIn(folder: string): Promise<HashSet> {
+  return (await namedBlocks(findLists([folder], { signal }))).hashes;
 }
 
-function psyncExport({ paths, files, dice }: Shared): Part {
-  const file = join(paths.files, anyName(files, dice));
-  const doomed = startDoomedPsync(["export", file, "--block-size", `${BLOCK_BYTES}`], paths.store);
-  const lines = (): readonly string[] => doomed.lines();
-  return {
-    doomed,
-    progress: () => lines().length,
-    most: FILE_BLOCKS,
-    said: () => Promise.resolve(lines()),
-  };
+function chooseSweeper(dice: Dice, { dropped }: Files): Round["sweeper"] {
+  const sweeper = SWEEPERS[dice.roll(SWEEPERS.length + 2)];
+  const isPossible = sweeper === "gc" || sweeper === "psync gc" || dropped.size > 0;
+  return isPossible ? sweeper : undefined;
 }
 
-function psyncExportFile({ paths, files, dice }: Shared): Part {
-  const name = anyName(files, dice);
-  const list = join(paths.exported, `${name}.hashlist`);
-  const options = ["-o", list, "--block-size", `${BLOCK_BYTES}`];
-  const doomed = startDoomedPsync(["export", join(paths.files, name), ...options], paths.store);
-  return {
-    doomed,
-    progress: () => countIn(join(paths.store, "tmp")),
-    most: 3,
-    said: async () => (existsSync(list) ? hashesOf(list) : []),
-  };
+interface Holder {
+  readonly store: Store;
+  /** What it claims, and is in no list. */
+  readonly held: readonly BlockHash[];
+  /** Some of what nobody needs. */
+  readonly garbage: readonly BlockHash[];
 }
 
-function psyncGet({ paths, files, dice, server }: Shared): Part {
-  const list = join(paths.lists, `${anyName(files, dice)}.hashlist`);
-  const doomed = startDoomedPsync(["get", server.url, list, "-q"], paths.store);
-  const before = server.store.readCount();
-  return {
-    doomed,
-    progress: () => server.store.readCount() - before,
-    most: 2 * FILE_BLOCKS,
-    said: async (status) => (status === 0 ? hashesOf(list) : []),
-  };
+/** A process that is not killed, this one: it claims blocks that no list names, old ones and a new one. */
+async function startHolder(paths: KillPaths, seed: string, named: HashSet): Promise<Holder> {
+  const store = await openTheStore(paths);
+  const unnamed: BlockHash[] = [];
+  for await (const hash of store.list("kept")) if (!named.has(hash)) unnamed.push(hash);
+  unnamed.sort();
+  const held = unnamed.slice(0, HELD_COUNT);
+  const fresh = seededBlock(`held ${seed}`, BLOCK_BYTES);
+  await store.blocks.sync(held);
+  await store.blocks.keep([fresh]);
+  const garbage = unnamed.slice(HELD_COUNT, 3 * HELD_COUNT);
+  return { store, held: [...held, fresh.hash], garbage };
 }
 
-function psyncMount(shared: Shared): Part {
-  const { paths, server, files, problems } = shared;
-  const options = ["--server", server.url, "--cache-size", `${QUOTA_BYTES}`];
-  const doomed = startDoomedPsync(
-    ["mount", paths.lists, paths.mountpoint, ...options, "-q"],
-    paths.store,
-  );
-  let readCount = 0;
-  const readFiles = async (): Promise<void> => {
-    await until("it is mounted", () => doomed.hasEnded() || doomed.lines().length > 0);
-    for (const [name, bytes] of files) {
-      const path = join(paths.mountpoint, name);
-      // The mount may end at any moment, and with it the read.
-      const read = await readFile(path).catch(() => undefined);
-      if (read && !read.equals(bytes)) problems.push(`${path} was read with wrong bytes`);
-      if (read) readCount += 1;
+/** Nobody claims anything any more: what no list names goes, all of it, and of claims nothing is left. */
+async function problemsOfSweep(paths: KillPaths): Promise<string[]> {
+  const store = await openTheStore(paths);
+  try {
+    const sweep = await store.startSweep();
+    try {
+      const named = await namedIn(paths.needed);
+      const parts = { store: store.blocks, named, claimed: store.claimed(), signal };
+      const { hashes, claimedCount } = await findUnneeded(store.list("kept"), parts);
+      const totals = await sweep.take(hashes, "nowhere", { signal });
+      const stayedCount = claimedCount + totals.claimedCount;
+      const left = (await readdir(join(paths.store, "claims"))).filter((name) => /^\d/.test(name));
+      return [
+        ...(stayedCount > 0 ? [`${stayedCount} blocks stay, claimed by nobody`] : []),
+        ...left.map((name) => `claims/${name} is left over`),
+      ];
+    } finally {
+      sweep.close();
     }
-  };
-  const reading = readFiles();
-  const before = server.store.readCount();
-  return {
-    doomed,
-    progress: () => (readCount === files.size ? Infinity : server.store.readCount() - before),
-    most: FILE_COUNT * FILE_BLOCKS,
-    said: async () => {
-      await reading;
-      return [];
-    },
-  };
+  } finally {
+    await store.close();
+  }
 }
 
-async function hashesOf(listPath: string): Promise<string[]> {
-  const { list } = await readHashlist(listPath);
-  return Array.from({ length: list.blockCount }, (_, blockIndex) => list.hashAt(blockIndex));
-}
-
-function anyName(files: ReadonlyMap<string, Buffer>, dice: Dice): string {
-  return [...files.keys()][dice.roll(files.size)] ?? "";
-}
-
-function countIn(folder: string): number {
-  return existsSync(folder) ? readdirSync(folder).length : 0;
+function openTheStore({ store }: KillPaths): Promise<Store> {
+  const options = { path: store, clock: systemClock, log: silentLogger };
+  return openStore({ ...options, cacheQuotaBytes: QUOTA_BYTES });
 }

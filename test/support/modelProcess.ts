@@ -1,4 +1,5 @@
 /** A process over a store that does single operations when it is told to, and can be killed in the middle of one. */
+import assert from "node:assert/strict";
 import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
@@ -7,10 +8,18 @@ import type { ModelOp, ModelResult } from "./storeModel.js";
 
 const WORKER = fileURLToPath(new URL("modelWorker.js", import.meta.url));
 
+/** What it is told; it answers with the id. */
+export interface ModelMessage {
+  readonly id: number;
+  readonly op: ModelOp | "reopen" | "close";
+}
+
 export interface ModelProcess {
   /** @returns undefined where it was killed before it answered */
   run(op: ModelOp): Promise<ModelResult | undefined>;
   kill(): Promise<void>;
+  /** Closes its store, which gives up its claims, and opens it again. */
+  reopen(): Promise<void>;
   /** Closes its store and ends. */
   close(): Promise<void>;
 }
@@ -33,19 +42,24 @@ export async function startModelProcess(
   void ended.then(() => {
     for (const resolve of waiting.values()) resolve(undefined);
   });
+  const send = (message: ModelMessage): void => void child.send(message);
+  const run = (op: ModelMessage["op"]): Promise<ModelResult | undefined> =>
+    new Promise((resolve) => {
+      lastId += 1;
+      waiting.set(lastId, resolve);
+      send({ id: lastId, op });
+    });
   return {
-    run: (op) =>
-      new Promise((resolve) => {
-        lastId += 1;
-        waiting.set(lastId, resolve);
-        child.send({ id: lastId, op });
-      }),
+    run,
     async kill() {
       child.kill("SIGKILL");
       await ended;
     },
+    async reopen() {
+      assert.equal(await run("reopen"), "done");
+    },
     async close() {
-      child.send({ id: 0 });
+      send({ id: 0, op: "close" });
       await ended;
     },
   };

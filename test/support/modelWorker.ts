@@ -2,13 +2,18 @@
 import { systemClock } from "../../src/core/clock.js";
 import { errorMessage, isPsyncError } from "../../src/core/errors.js";
 import { silentLogger } from "../../src/core/log.js";
-import type { BlockStore } from "../../src/block/ports.js";
-import { openStore } from "../../src/store/openStore.js";
+import type { SweepTo } from "../../src/block/ports.js";
+import type { VerifiedBlock } from "../../src/block/verify.js";
+import { openStore, type Store } from "../../src/store/openStore.js";
+import type { ModelMessage } from "./modelProcess.js";
 import { modelBlock, type ModelOp, type ModelResult } from "./storeModel.js";
 
 const [path = "", quotaText = "0"] = process.argv.slice(2);
 
-async function resultOf(store: BlockStore, op: ModelOp): Promise<ModelResult> {
+const { signal } = new AbortController();
+
+async function resultOf(opened: Store, op: ModelOp): Promise<ModelResult> {
+  const store = opened.blocks;
   const blocks = op.numbers.map(modelBlock);
   const [first = modelBlock(0)] = blocks;
   switch (op.kind) {
@@ -18,6 +23,15 @@ async function resultOf(store: BlockStore, op: ModelOp): Promise<ModelResult> {
     case "sync":
       await store.sync(blocks.map(({ hash }) => hash));
       return "done";
+    case "claim":
+      await store.claim(blocks.map(({ hash }) => hash));
+      return "done";
+    case "gc":
+      return sweep(opened, blocks, "nowhere");
+    case "unpin":
+      return sweep(opened, blocks, "cache");
+    case "repair":
+      return repair(opened);
     case "cache":
       await store.cache(first);
       return "done";
@@ -38,22 +52,52 @@ async function resultOf(store: BlockStore, op: ModelOp): Promise<ModelResult> {
   }
 }
 
-const store = await openStore({
-  path,
-  clock: systemClock,
-  log: silentLogger,
-  cacheQuotaBytes: Number(quotaText),
-});
-process.on("message", (message: { readonly id: number; readonly op?: ModelOp }) => {
-  const { id, op } = message;
+async function sweep(opened: Store, blocks: VerifiedBlock[], to: SweepTo): Promise<ModelResult> {
+  const started = await opened.startSweep();
+  try {
+    const hashes = blocks.map(({ hash }) => hash);
+    await started.take(hashes, to, { signal });
+  } finally {
+    started.close();
+  }
+  return "done";
+}
+
+/** Nothing is damaged, so there is nothing to repair, whatever others do meanwhile. */
+async function repair(opened: Store): Promise<ModelResult> {
+  const { checkLocalStore } = await import("../../src/compose.js");
+  const parts = { store: opened, source: undefined, log: silentLogger };
+  const options = { repair: true, jobs: 2, restart: true, signal };
+  const { problems, strangeNames } = await checkLocalStore(parts, options);
+  if (problems.length + strangeNames.length === 0) return "done";
+  return `threw: ${JSON.stringify([...problems, ...strangeNames])}`;
+}
+
+const open = (): Promise<Store> =>
+  openStore({
+    path,
+    clock: systemClock,
+    log: silentLogger,
+    cacheQuotaBytes: Number(quotaText),
+  });
+
+let store = await open();
+
+async function reopen(): Promise<ModelResult> {
+  await store.close();
+  store = await open();
+  return "done";
+}
+
+process.on("message", ({ id, op }: ModelMessage) => {
   const answer = (result: ModelResult): void => void process.send?.({ id, result });
-  if (op === undefined) {
+  if (op === "close") {
     void store.close().then(() => {
       process.disconnect();
     });
     return;
   }
-  resultOf(store.blocks, op).then(answer, (error: unknown) => {
+  (op === "reopen" ? reopen() : resultOf(store, op)).then(answer, (error: unknown) => {
     answer(isPsyncError(error, "ERR_PSYNC_STORE") ? "refused" : `threw: ${errorMessage(error)}`);
   });
 });

@@ -5,11 +5,13 @@
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { checkLocalStore } from "../../src/compose.js";
 import { systemClock } from "../../src/core/clock.js";
 import { LIMITS } from "../../src/core/limits.js";
+import { silentLogger } from "../../src/core/log.js";
 import { diskBytes } from "../../src/store/evictionPolicy.js";
 import { openIndexFile } from "../../src/store/indexFile.js";
-import { openStore } from "../../src/store/openStore.js";
+import { openStore, type Store } from "../../src/store/openStore.js";
 import { psync, psyncOk } from "./cli.js";
 import { createLineLog } from "./storeFixtures.js";
 import { until } from "./until.js";
@@ -48,8 +50,8 @@ export interface StartOptions {
 /**
  * Starts once on a store that a kill has left, and looks at what the start has made of it.
  *
- * @returns what is wrong: temp files, set-aside files, warnings, blocks that the index does not count, a sum that is
- *   more than what was in flight away from `du`
+ * @returns what is wrong: what a check finds, temp files, set-aside files, warnings, blocks that the index does not count,
+ *   a sum that is more than what was in flight away from `du`
  */
 export async function problemsAfterStart(store: string, options: StartOptions): Promise<string[]> {
   const { quotaBytes, killedCount, largestBlockBytes, aheadBefore = new Set() } = options;
@@ -62,12 +64,15 @@ export async function problemsAfterStart(store: string, options: StartOptions): 
   });
   // A scan runs behind the start where one is needed, and ends with the store.
   await until("the index has counted what is cached", () => isScanned(store));
+  const problems = await checkProblems(opened);
   await opened.close();
-  const problems = log.lines.filter((line) => /^(warn|error)/.test(line));
+  problems.push(...log.lines.filter((line) => /^(warn|error)/.test(line)));
   for (const folder of ["tmp", "quarantine"]) {
     problems.push(...namesIn(join(store, folder)).map((name) => `${folder}/${name} is left over`));
   }
   const { sumBytes, rows } = readIndex(store);
+  const addedBytes = [...rows.values()].reduce((sum, sizeBytes) => sum + sizeBytes, 0);
+  if (sumBytes !== addedBytes) problems.push(`the index says ${sumBytes}, not ${addedBytes} bytes`);
   const usedBytes = cacheUsageBytes(store);
   if (usedBytes > quotaBytes) problems.push(`${usedBytes} bytes in cache/, of ${quotaBytes}`);
   problems.push(...uncountedBlocks(store, rows));
@@ -86,6 +91,19 @@ export async function problemsAfterStart(store: string, options: StartOptions): 
   aheadBefore.clear();
   for (const hash of rows.keys()) aheadBefore.add(hash);
   return problems;
+}
+
+/** What `psync fsck` would have against a store, without a process of its own. */
+async function checkProblems(store: Store): Promise<string[]> {
+  const { signal } = new AbortController();
+  const report = await checkLocalStore(
+    { store, source: undefined, log: silentLogger },
+    { repair: false, jobs: LIMITS.check.jobs, restart: true, signal },
+  );
+  return [
+    ...report.problems.map(({ place, hash, why }) => `fsck: ${place} ${hash} ${why}`),
+    ...report.strangeNames.map((name) => `fsck: ${name} is no block's name`),
+  ];
 }
 
 /** Files of cache/ that the index does not count as they are: nobody will ever evict them. */

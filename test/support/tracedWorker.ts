@@ -12,12 +12,12 @@ import { systemClock } from "../../src/core/clock.js";
 import { createLogger } from "../../src/core/log.js";
 import { openStore } from "../../src/store/openStore.js";
 import { seededBlock } from "./blocks.js";
-import "../../src/cli/exportCommand.js";
-import "../../src/cli/getCommand.js";
 import "../../src/compose.js";
+import "../../src/transfer/affectedLists.js";
 import "../../src/transfer/exportFile.js";
 import "../../src/transfer/exportPaths.js";
 import "../../src/transfer/getBlocks.js";
+import "../../src/transfer/keptBlocks.js";
 
 const [task = "", ...args] = process.argv.slice(2);
 
