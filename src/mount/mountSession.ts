@@ -1,12 +1,12 @@
 /**
- * The life of one mount: the mountpoint is made ready, mounted, found to answer, and taken down again.
+ * The life of one mount: the mountpoint is made ready, mounted, and taken down again.
  * It never touches a mount that is not psync's.
  */
 import { readdir, stat } from "node:fs/promises";
 import { sep } from "node:path";
-import { pause, withDeadline } from "../core/abort.js";
+import { pause } from "../core/abort.js";
 import type { Clock } from "../core/clock.js";
-import { errorMessage, isPsyncError, PsyncError, systemErrorCode } from "../core/errors.js";
+import { errorMessage, PsyncError, systemErrorCode } from "../core/errors.js";
 import { LIMITS } from "../core/limits.js";
 import type { Logger } from "../core/log.js";
 import type { Driver, DriverMount, FileSystem } from "./driver/port.js";
@@ -43,7 +43,7 @@ export interface MountSession {
 }
 
 /**
- * Mounts, and returns once the first `stat` of the mountpoint has worked.
+ * Mounts, and returns once the kernel asks: whoever reads it from then on is answered.
  *
  * @throws ERR_PSYNC_MOUNT with the reason; the mountpoint is as it was
  */
@@ -60,14 +60,9 @@ export async function startMountSession(
   const { allowOther } = options;
   // A driver passes it on in a list that commas divide.
   const sourceName = options.sourceName.replace(/[,\\\0]/g, "_");
+  // The kernel has said INIT by then. No stat of it from here: a process that is killed while it waits for itself never
+  // ends (native-notes/fuse-native.md).
   const mount = await driver.mount(fileSystem, { mountpoint, sourceName, allowOther });
-  try {
-    await firstStat(mountpoint, clock);
-  } catch (error) {
-    mount.stopServing();
-    await mount.unmount({ lazy: true });
-    throw error;
-  }
   return { mountpoint, closed: mount.closed, stop: () => stop(mount, { mountpoint, clock, log }) };
 }
 
@@ -99,19 +94,6 @@ async function checkMountpoint(mountpoint: string, ownFolders: readonly string[]
 
 function isInside(path: string, folder: string): boolean {
   return path === folder || path.startsWith(folder.endsWith(sep) ? folder : folder + sep);
-}
-
-async function firstStat(mountpoint: string, clock: Clock): Promise<void> {
-  const timeoutMs = LIMITS.mount.readyTimeoutMs;
-  const onDeadline = (): PsyncError =>
-    new PsyncError("ERR_PSYNC_MOUNT", `${mountpoint} did not answer within ${timeoutMs / 1000} s`);
-  try {
-    await withDeadline({ clock, timeoutMs, onDeadline }, () => stat(mountpoint));
-  } catch (error) {
-    if (isPsyncError(error)) throw error;
-    const problem = `${mountpoint} was mounted and does not answer: ${errorMessage(error)}`;
-    throw new PsyncError("ERR_PSYNC_MOUNT", problem, { cause: error });
-  }
 }
 
 const OPEN_FILES_POLL_MS = 50;

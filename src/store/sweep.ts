@@ -109,7 +109,7 @@ async function takeBatch(
   }
   await lockBatch(batchLock, clock);
   try {
-    reader.readNew();
+    readClaims(layout, reader);
     for (const hash of hashes) {
       const sizeBytes = keptBytes(layout, hash);
       if (sizeBytes === undefined) continue;
@@ -133,6 +133,14 @@ async function takeBatch(
       if (isCached(layout, hash)) await cacher.noteMoved(hash, sizeBytes);
       else index.noteGone([hash]);
     }
+  }
+}
+
+function readClaims({ claims }: StoreLayout, reader: ClaimReader): void {
+  try {
+    reader.readNew();
+  } catch (error) {
+    throw storeError("read", claims, error);
   }
 }
 

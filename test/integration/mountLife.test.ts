@@ -9,6 +9,7 @@ import { systemClock } from "../../src/core/clock.js";
 import { isPsyncError, type PsyncError } from "../../src/core/errors.js";
 import { silentLogger } from "../../src/core/log.js";
 import { createFuseNativeDriver } from "../../src/mount/driver/fuseNative.js";
+import { startMountSession } from "../../src/mount/mountSession.js";
 import { findMount } from "../../src/mount/mountTable.js";
 import { clearDeadMount, unmountPath } from "../../src/mount/unmount.js";
 import { MemoryFileSystem } from "../support/memoryFileSystem.js";
@@ -16,6 +17,7 @@ import { run, skipReason, withMount } from "../support/mounting.js";
 import { until } from "../support/until.js";
 
 const CLOCK = { clock: systemClock };
+const PARTS = { ...CLOCK, log: silentLogger };
 
 interface MountingChild {
   readonly child: ChildProcess;
@@ -53,6 +55,23 @@ function ended({ child }: MountingChild): Promise<void> {
 }
 
 describe("the life of a mount", { skip: skipReason() }, () => {
+  it("begins without a look at itself: killed in it, the process would never end", async () => {
+    await withFolder(async (folder) => {
+      const fileSystem = new MemoryFileSystem();
+      const looks: string[] = [];
+      fileSystem.attributes = (path) => {
+        looks.push(path);
+        return new Promise(() => undefined);
+      };
+      const session = await startMountSession(
+        { driver: createFuseNativeDriver(PARTS), fileSystem, ...PARTS },
+        { mountpoint: folder, sourceName: "test", allowOther: false, ownFolders: [] },
+      );
+      assert.deepEqual(looks, []);
+      await session.stop();
+    });
+  });
+
   it("what a killed psync left behind is cleared", async () => {
     await withFolder(async (folder, start) => {
       const mounting = await start();
