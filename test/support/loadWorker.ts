@@ -10,7 +10,7 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { SweepTo } from "../../src/block/ports.js";
 import { systemClock } from "../../src/core/clock.js";
-import { errorMessage } from "../../src/core/errors.js";
+import { errorMessage, isPsyncError } from "../../src/core/errors.js";
 import { silentLogger } from "../../src/core/log.js";
 import type { Hashlist } from "../../src/hashlist/hashlist.js";
 import { readHashlist } from "../../src/hashlist/readHashlist.js";
@@ -160,6 +160,7 @@ const TASKS: Readonly<Record<string, () => Promise<void>>> = {
 try {
   await TASKS[task]?.();
 } catch (error) {
-  process.stderr.write(`${task}: ${errorMessage(error)}\n`);
+  const details = isPsyncError(error) ? error.details.join("; ") : "";
+  process.stderr.write(`${task}: ${errorMessage(error)}: ${details}\n`);
   process.exit(1);
 }
