@@ -4,7 +4,7 @@
  */
 import { readdir, readFile, readlink } from "node:fs/promises";
 import { join } from "node:path";
-import type { MountEntry } from "./mountTable.js";
+import type { MountEntry } from "../core/mountTable.js";
 
 export interface MountHolder {
   readonly pid: number;

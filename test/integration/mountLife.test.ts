@@ -9,7 +9,7 @@ import { systemClock } from "../../src/core/clock.js";
 import { isPsyncError, type PsyncError } from "../../src/core/errors.js";
 import { silentLogger } from "../../src/core/log.js";
 import { createFuseNativeDriver } from "../../src/mount/driver/fuseNative.js";
-import { findMount } from "../../src/mount/mountTable.js";
+import { findMount } from "../../src/core/mountTable.js";
 import { clearDeadMount, unmountPath } from "../../src/mount/unmount.js";
 import { MemoryFileSystem } from "../support/memoryFileSystem.js";
 import { run, skipReason, withMount } from "../support/mounting.js";

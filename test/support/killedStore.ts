@@ -5,7 +5,7 @@
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { findMount } from "../../src/mount/mountTable.js";
+import { findMount } from "../../src/core/mountTable.js";
 import { readHashlist } from "../../src/hashlist/readHashlist.js";
 import { createDice, seededBytes, type Dice } from "./blocks.js";
 import { cleanUp, type CleanUpContext } from "./cleanUp.js";
