@@ -154,7 +154,7 @@ async function explainFailure(
   });
 }
 
-/** The kernel does not say what a process holds that hangs on its way out; the others are not worth waiting for then. */
+/** One that begins to hang while it is looked at is not waited for. */
 function holdersInTime(entry: MountEntry, clock: Clock): Promise<readonly MountHolder[]> {
   const onDeadline = (): Error => new Error("a process does not say what it holds");
   return withDeadline({ clock, timeoutMs: HOLDERS_TIMEOUT_MS, onDeadline }, () =>
