@@ -36,7 +36,8 @@ import { hasStoreName } from "./store/storeFolders.js";
 import type { StoreSeeds } from "./store/storeSeeds.js";
 
 export type { FsckReport, Problem } from "./store/fsck.js";
-export type { LostSeed, StoreSeeds } from "./store/storeSeeds.js";
+export type { LostSeed } from "./store/lostSeeds.js";
+export type { StoreSeeds } from "./store/storeSeeds.js";
 export type { Upkeep } from "./store/upkeep.js";
 
 export interface StoreParts {

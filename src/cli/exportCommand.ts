@@ -137,7 +137,7 @@ function parseBlockSize(text: string): number {
 
 /** Whether a device is a mount of psync, as far as they are there now. */
 async function ownDevices(): Promise<(device: bigint) => boolean> {
-  const { deviceNumber, isPsyncMount, readMountTable } = await import("../mount/mountTable.js");
+  const { deviceNumber, isPsyncMount, readMountTable } = await import("../core/mountTable.js");
   const devices = new Set((await readMountTable()).filter(isPsyncMount).map(deviceNumber));
   return (device) => devices.has(Number(device));
 }

@@ -3,6 +3,7 @@ import { setMaxListeners } from "node:events";
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
 import { PsyncError } from "../core/errors.js";
 import type { Logger } from "../core/log.js";
+import { endNow } from "./endProcess.js";
 import { createStderrLogger, interrupted, type Verbosity } from "./output.js";
 import { resolveSettings, type Settings, type SettingsArguments } from "./settings.js";
 
@@ -110,7 +111,7 @@ async function runCommand(
   // A command may wait for many things at once; each removes its listener when its wait is over.
   setMaxListeners(0, controller.signal);
   const onSignal = (): void => {
-    if (controller.signal.aborted) process.exit(INTERRUPTED_STATUS);
+    if (controller.signal.aborted) endNow(INTERRUPTED_STATUS);
     controller.abort(interrupted());
   };
   for (const name of SIGNALS) process.on(name, onSignal);

@@ -15,7 +15,7 @@ export const umountCommand = defineCommand({
       })
       .example("psync umount /mnt/psync", "says which process holds it open, if one does"),
   run: async (args, { log }) => {
-    const { findMount } = await import("../mount/mountTable.js");
+    const { findMount } = await import("../core/mountTable.js");
     const { mountPathOf } = await import("../mount/mountPath.js");
     const { unmountPath } = await import("../mount/unmount.js");
     const mountpoint = await mountPathOf(args.mountpoint);

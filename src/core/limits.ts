@@ -260,6 +260,20 @@ export const LIMITS = {
     sweepPauseMs: 50,
     /** Hashing waits for reads of the store this long at each piece; under a load that never ends it goes on. */
     quietWaitMs: 1_000,
+    /** What psync reads of a seed in one call: a slow disk answers it long before the deadline. */
+    callBytes: 4 * MIB,
+    /** A call on a seed's file system that takes longer hangs; a hard disk that sleeps needs ten seconds. */
+    callTimeoutMs: 15_000,
+    /** Calls that hang at once, each in one of libuv's four threads; after that no seed is asked until one returns. */
+    hangingCalls: 2,
+    /** The table of mounts is read again after this. */
+    mountTableMs: 1_000,
+    /** What could not be hashed, since the index or a file system did not answer, is tried again after this. */
+    retryMs: 60_000,
+    /** Files that are known to have changed, or to have been hashed lately, some 200 bytes each. */
+    maxNoted: 65_536,
+    /** Lines of the list that say nothing any more, beside as many as there are files, before it is written anew. */
+    maxStaleLines: 1_024,
     /** A seed that changes is hashed again by the same process after this; it may be a download that still grows. */
     hashAgainMs: 10 * 60_000,
     /** Files that are remembered besides those the store lists, some 200 bytes each; the oldest go first. */

@@ -7,7 +7,7 @@
  */
 import type { BlockHash } from "../block/hash.js";
 import type { LimitsOf } from "../core/limits.js";
-import { createExpiringSet } from "./expiringSet.js";
+import { createExpiringSet } from "../core/expiringSet.js";
 
 /** How a request ended. `abandoned`: the server has no part in it, since nobody wanted the block any more. */
 export type Verdict = "ok" | "notFound" | "failed" | "lied" | "abandoned";

@@ -4,7 +4,7 @@
  */
 import { readdir, readFile, readlink } from "node:fs/promises";
 import { join } from "node:path";
-import type { MountEntry } from "./mountTable.js";
+import type { MountEntry } from "../core/mountTable.js";
 
 export interface MountHolder {
   readonly pid: number;
@@ -18,12 +18,18 @@ export async function findHolders(entry: MountEntry): Promise<MountHolder[]> {
   const holders: MountHolder[] = [];
   for (const name of await names("/proc")) {
     if (!/^\d+$/.test(name)) continue;
+    if (await isStuck(join("/proc", name))) continue;
     const how = await holds(join("/proc", name), entry);
     if (how === undefined) continue;
     const command = (await text(join("/proc", name, "comm"))).trim();
     holders.push({ pid: Number(name), command, how });
   }
   return holders;
+}
+
+/** What a process holds that hangs on its way out cannot be read, only waited for, and its state can. */
+async function isStuck(folder: string): Promise<boolean> {
+  return /^State:\s*[DZX]/m.test(await text(join(folder, "status")));
 }
 
 async function holds(folder: string, entry: MountEntry): Promise<string | undefined> {

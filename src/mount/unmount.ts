@@ -4,10 +4,11 @@
  */
 import { execFile } from "node:child_process";
 import { statfs } from "node:fs/promises";
+import { withDeadline } from "../core/abort.js";
 import type { Clock } from "../core/clock.js";
 import { PsyncError, systemErrorCode } from "../core/errors.js";
-import { findMount, isPsyncMount, type MountEntry } from "./mountTable.js";
-import { findHolders } from "./mountHolders.js";
+import { findMount, isPsyncMount, type MountEntry } from "../core/mountTable.js";
+import { findHolders, type MountHolder } from "./mountHolders.js";
 
 export interface UnmountOptions {
   readonly clock: Clock;
@@ -19,6 +20,7 @@ export interface UnmountOptions {
 const GONE_TIMEOUT_MS = 5_000;
 const GONE_CHECK_MS = 20;
 const COMMAND_TIMEOUT_MS = 10_000;
+const HOLDERS_TIMEOUT_MS = 1_000;
 /** How long a mount that is asked whether it lives may take to answer. */
 const ANSWER_TIMEOUT_MS = 2_000;
 
@@ -36,7 +38,8 @@ export async function unmountPath(mountpoint: string, options: UnmountOptions): 
     throw new PsyncError("ERR_PSYNC_MOUNT", `${mountpoint} is not a mount of psync: ${entry.type}`);
   }
   const failure = await runUnmount(mountpoint, options.lazy);
-  if (failure !== undefined && (await isThere(entry))) throw await explainFailure(entry, failure);
+  if (failure !== undefined && (await isThere(entry)))
+    throw await explainFailure(entry, failure, options.clock);
   await untilGone(entry, options.clock);
 }
 
@@ -136,8 +139,12 @@ async function untilGone(entry: MountEntry, clock: Clock): Promise<void> {
   }
 }
 
-async function explainFailure(entry: MountEntry, failure: string): Promise<PsyncError> {
-  const holders = await findHolders(entry);
+async function explainFailure(
+  entry: MountEntry,
+  failure: string,
+  clock: Clock,
+): Promise<PsyncError> {
+  const holders = await holdersInTime(entry, clock);
   if (holders.length === 0) {
     return new PsyncError("ERR_PSYNC_MOUNT", `${entry.mountpoint} cannot be unmounted: ${failure}`);
   }
@@ -145,4 +152,12 @@ async function explainFailure(entry: MountEntry, failure: string): Promise<Psync
     hint: "end these processes, or add --lazy: it leaves the tree at once, and open files stay readable",
     details: holders.map(({ pid, command, how }) => `${command} (${pid}): ${how}`),
   });
+}
+
+/** One that begins to hang while it is looked at is not waited for. */
+function holdersInTime(entry: MountEntry, clock: Clock): Promise<readonly MountHolder[]> {
+  const onDeadline = (): Error => new Error("a process does not say what it holds");
+  return withDeadline({ clock, timeoutMs: HOLDERS_TIMEOUT_MS, onDeadline }, () =>
+    findHolders(entry),
+  ).catch(() => []);
 }

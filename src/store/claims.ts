@@ -4,7 +4,8 @@
  * although the list that names it is not written yet.
  *
  * ```
- * claims/batch.lock    held while claims are written, and while a sweep reads them and takes a batch of blocks
+ * claims/batch.lock    held while claims are written, and while a sweep reads them and takes a batch of blocks; also
+ *                      while the list of seeds is (seedList.ts)
  * claims/sweep.lock    held as long as a sweep runs, from before it reads the lists
  * claims/<id>.claims   the names that a process claims, 32 bytes each
  * claims/<id>.lock     held by that process as long as it has claims; the id begins with its pid

@@ -12,7 +12,7 @@ import type { FsckFile, FsckProgress, PlacedHash } from "./fsckFile.js";
 import type { Store } from "./openStore.js";
 import { createRepairer, type Repair } from "./repairBlocks.js";
 import type { CorrectedRows } from "./storeIndex.js";
-import type { LostSeed } from "./storeSeeds.js";
+import type { LostSeed } from "./lostSeeds.js";
 
 export interface FsckParts {
   readonly store: Store;
@@ -113,13 +113,7 @@ class FsckRun {
     this.#options = options;
     this.#savedMs = parts.clock.nowMs();
     const { store, source, clock } = parts;
-    this.#repairer = createRepairer({
-      store: store.blocks,
-      upkeep: store.upkeep,
-      source,
-      fetchesCached: true,
-      clock,
-    });
+    this.#repairer = createRepairer({ store, source, fetchesCached: true, clock });
     setMaxListeners(0, options.signal);
   }
 

@@ -3,11 +3,11 @@
  * longer than a piece is being hashed. Gives names only; nobody takes these bytes for a block.
  */
 import { createHash } from "node:crypto";
-import { constants } from "node:fs";
-import { open, type FileHandle } from "node:fs/promises";
 import { LIMITS } from "../core/limits.js";
 import { blockHashFromBytes, type BlockHash } from "../block/hash.js";
 import type { SeedFile } from "../block/ports.js";
+import type { SeedCalls } from "./seedCalls.js";
+import { openSeedFile, type SeedReader } from "./seedFile.js";
 import { isSameFile, seedBlockCount } from "./seedRows.js";
 
 /** How fast seeds are hashed: awaited before each piece. @throws the reason to stop */
@@ -21,51 +21,52 @@ export interface OpenSeed {
    * @throws the system error of a read; what the pace throws
    */
   hashes(firstIndex: number, pace: SeedPace): AsyncGenerator<BlockHash>;
-  close(): Promise<void>;
+  close(): void;
 }
 
 /**
  * Opens a file to hash it.
  *
  * @returns undefined: it is no ordinary file, or has more blocks of this size than a list can
- * @throws the system error
+ * @throws the system error; as `SeedCalls.run`
  */
 export async function openSeed(
   path: string,
   blockSizeBytes: number,
+  calls: SeedCalls,
 ): Promise<OpenSeed | undefined> {
-  // O_NONBLOCK: a FIFO that took the file's place would hold a thread until somebody writes to it.
-  const flags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW;
-  const handle = await open(path, flags);
+  const reader = await openSeedFile(calls, path);
   try {
-    const file = await fileOf(handle, path, blockSizeBytes);
+    const file = await fileOf(reader, path, blockSizeBytes);
     if (file && seedBlockCount(file) <= LIMITS.hashlist.maxBlockCount) {
       return {
         file,
-        hashes: (firstIndex, pace) => hashesOf(handle, file, firstIndex, pace),
-        close: () => handle.close(),
+        hashes: (firstIndex, pace) => hashesOf(reader, file, firstIndex, pace),
+        close: () => {
+          reader.close();
+        },
       };
     }
   } catch (error) {
-    await handle.close();
+    reader.close();
     throw error;
   }
-  await handle.close();
+  reader.close();
   return undefined;
 }
 
 async function fileOf(
-  handle: FileHandle,
+  reader: SeedReader,
   path: string,
   blockSizeBytes: number,
 ): Promise<SeedFile | undefined> {
-  const stats = await handle.stat({ bigint: true });
+  const stats = await reader.stat();
   if (!stats.isFile()) return undefined;
   return { path, sizeBytes: Number(stats.size), mtimeNs: stats.mtimeNs, blockSizeBytes };
 }
 
 async function* hashesOf(
-  handle: FileHandle,
+  reader: SeedReader,
   file: SeedFile,
   firstIndex: number,
   pace: SeedPace,
@@ -78,13 +79,13 @@ async function* hashesOf(
     for (let at = start; at < end;) {
       const wantedBytes = Math.min(piece.length, end - at);
       await pace(wantedBytes);
-      const { bytesRead } = await handle.read(piece, 0, wantedBytes, at);
+      const bytesRead = await reader.read(piece.subarray(0, wantedBytes), at);
       if (bytesRead === 0) return;
       hash.update(piece.subarray(0, bytesRead));
       at += bytesRead;
     }
     yield blockHashFromBytes(hash.digest(), 0);
-    const now = await fileOf(handle, path, blockSizeBytes);
+    const now = await fileOf(reader, path, blockSizeBytes);
     if (!now || !isSameFile(now, file)) return;
   }
 }

@@ -63,6 +63,13 @@ export interface Store {
   readonly servers: StoredServers;
   readonly upkeep: Upkeep;
   readonly seeds: StoreSeeds;
+  /**
+   * Keeps a block that was kept before, durable when it returns. Nobody promises it anew, so it is not claimed: where
+   * no list names it any more, a sweep takes it.
+   *
+   * @throws ERR_PSYNC_STORE
+   */
+  restore(block: VerifiedBlock): Promise<void>;
   /** The names in a place, in no order; nothing is said of the bytes. */
   list(place: BlockPlace): AsyncIterable<BlockHash>;
   /** What running processes claim now; a sweep looks again. */
@@ -107,16 +114,17 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     },
   });
   const claims = createClaims({ layout, clock, log });
-  const keeper = createBlockKeeper({
+  const keeping = {
     layout,
     temp,
     finder,
     log,
-    claim: claims.add,
-    onUncached: (hashes) => {
+    onUncached: (hashes: readonly BlockHash[]) => {
       index.noteGone(hashes);
     },
-  });
+  };
+  const keeper = createBlockKeeper({ ...keeping, claim: claims.add });
+  const restorer = createBlockKeeper({ ...keeping, claim: () => Promise.resolve() });
   const cacher = createBlockCacher({
     layout,
     temp,
@@ -142,7 +150,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     changeNote: (name, change) => calls.run(() => index.changeNote(name, change)),
   });
   const quiet = createQuiet(clock);
-  const seeds = new SeedSet({ layout, index, clock, log, quiet, signal: closing.signal });
+  const seeds = new SeedSet({ layout, index, clock, log, quiet });
 
   const read = async (hash: BlockHash): Promise<VerifiedBlock | undefined> => {
     const found = await finder.read(hash);
@@ -159,6 +167,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   };
 
   const shutDown = async (): Promise<void> => {
+    seeds.stop();
     await calls.end();
     claims.close();
     closing.abort(new Error(`the store ${path} is closed`));
@@ -190,6 +199,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
       },
       forget: (addresses) => calls.run(() => index.forgetServers(addresses)),
     },
+    restore: (block) => calls.run(() => restorer.keep([block])),
     upkeep,
     seeds,
     list: (place) => listHashes(placeFolder(layout, place)),

@@ -11,7 +11,8 @@ import { createOpenCalls } from "./openCalls.js";
 import type { Store } from "./openStore.js";
 import { createUpkeep } from "./upkeep.js";
 import { assertStore, isThere } from "./storeFolders.js";
-import { lostSeeds } from "./storeSeeds.js";
+import { lostSeeds } from "./lostSeeds.js";
+import { createSeedCalls } from "./seedCalls.js";
 
 export interface ReadOnlyStoreOptions {
   readonly layout: StoreLayout;
@@ -77,9 +78,11 @@ export async function openReadOnlyStore(options: ReadOnlyStoreOptions): Promise<
       lookFor: () => undefined,
       hash: () => Promise.resolve(),
       hashBehind: () => undefined,
-      lost: () => lostSeeds(layout, () => Promise.resolve(false)),
+      lost: () =>
+        lostSeeds(layout, createSeedCalls({ clock, log }), () => Promise.resolve("not hashed")),
       begin: () => ({ add: refuse, keep: refuse }),
     },
+    restore: refuse,
     list: (place) => listHashesIfThere(placeFolder(layout, place)),
     claimed: () => readClaims(layout),
     startSweep: refuse,

@@ -8,6 +8,7 @@ import type { Logger } from "../core/log.js";
 import { createTrouble } from "../core/trouble.js";
 import { createOpenCalls } from "./openCalls.js";
 import type { Store } from "./openStore.js";
+import { withWishes } from "./seedWishes.js";
 
 export interface ReopeningOptions {
   readonly reader: Store;
@@ -20,8 +21,9 @@ export interface ReopeningOptions {
 }
 
 /**
- * Gives the store that is only read, and puts the other one in its place at the first block that is to be cached after
- * it can be opened. Trying costs nothing while nothing is to be cached, and a few calls each `LIMITS.store.reopenMs`.
+ * Gives the store that is only read, and puts the other one in its place at the first block that is to be cached, or
+ * is not there, after it can be opened. Trying costs nothing while neither happens, and a few calls each
+ * `LIMITS.store.reopenMs`.
  */
 export function createReopeningStore(options: ReopeningOptions): Store {
   const { reader, reopen, clock, log } = options;
@@ -34,6 +36,7 @@ export function createReopeningStore(options: ReopeningOptions): Store {
     counted: "blocks were not cached",
   });
   const calls = createOpenCalls(path);
+  const wishes = withWishes(reader.seeds);
   let current = reader;
   let cause = options.cause;
   let retryAtMs = clock.nowMs() + LIMITS.store.reopenMs;
@@ -43,6 +46,8 @@ export function createReopeningStore(options: ReopeningOptions): Store {
   const tryToReopen = async (): Promise<void> => {
     try {
       current = await reopen();
+      // Not waited for: a seed's file system may hang.
+      void wishes.later(current.seeds);
       trouble.worked();
     } catch (error) {
       cause = error;
@@ -50,6 +55,10 @@ export function createReopeningStore(options: ReopeningOptions): Store {
       retryAtMs = clock.nowMs() + LIMITS.store.reopenMs;
       reopening = undefined;
     }
+  };
+
+  const reopenIfDue = async (): Promise<void> => {
+    if (current === reader && clock.nowMs() >= retryAtMs) await (reopening ??= tryToReopen());
   };
 
   const closeBoth = async (): Promise<void> => {
@@ -65,16 +74,19 @@ export function createReopeningStore(options: ReopeningOptions): Store {
     path,
     blocks: {
       find: (hash) => current.blocks.find(hash),
-      read: (hash) => current.blocks.read(hash),
+      read: async (hash) => {
+        const block = await current.blocks.read(hash);
+        // It may lie in a seed, and need not be had from elsewhere and cached then. Nobody waits for that.
+        if (!block) calls.run(reopenIfDue).catch(() => undefined);
+        return block;
+      },
       keep: (blocks) => current.blocks.keep(blocks),
       pin: (hash) => current.blocks.pin(hash),
       sync: (hashes) => current.blocks.sync(hashes),
       claim: (hashes) => current.blocks.claim(hashes),
       cache: (block) =>
         calls.run(async () => {
-          if (current === reader && clock.nowMs() >= retryAtMs) {
-            await (reopening ??= tryToReopen());
-          }
+          await reopenIfDue();
           // As a cache without room: whoever fetched the block goes on with it.
           if (current === reader) trouble.failed(cause);
           else await current.blocks.cache(block);
@@ -98,8 +110,9 @@ export function createReopeningStore(options: ReopeningOptions): Store {
       return current.upkeep;
     },
     get seeds() {
-      return current.seeds;
+      return current === reader ? wishes : current.seeds;
     },
+    restore: (block) => current.restore(block),
     list: (place) => current.list(place),
     claimed: () => current.claimed(),
     startSweep: () => current.startSweep(),

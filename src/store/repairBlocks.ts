@@ -3,12 +3,13 @@
  * What is kept stays kept: its file is replaced in one rename wherever that can be.
  */
 import type { BlockHash } from "../block/hash.js";
-import type { BlockPlace, BlockSource, BlockStore } from "../block/ports.js";
+import type { BlockPlace, BlockSource } from "../block/ports.js";
 import type { VerifiedBlock } from "../block/verify.js";
 import type { Clock } from "../core/clock.js";
-import { isBlockMissing, type PsyncError } from "../core/errors.js";
+import { isBlockMissing, isPsyncError, type PsyncError } from "../core/errors.js";
 import { LIMITS } from "../core/limits.js";
-import type { Bad, LostBlock, Upkeep } from "./upkeep.js";
+import type { Store } from "./openStore.js";
+import type { Bad, LostBlock } from "./upkeep.js";
 
 /** `gone`: it went away by itself. `lost`: no valid copy is in its place. `left`: the bad file is still there. */
 export interface Repair {
@@ -28,8 +29,7 @@ export interface Repairer {
 }
 
 export interface RepairerParts {
-  readonly store: BlockStore;
-  readonly upkeep: Upkeep;
+  readonly store: Pick<Store, "blocks" | "upkeep" | "restore">;
   /** Where blocks are had again; undefined: nowhere. */
   readonly source: BlockSource | undefined;
   /** Whether also cached blocks are had again; kept ones always are. */
@@ -38,7 +38,8 @@ export interface RepairerParts {
 }
 
 export function createRepairer(parts: RepairerParts): Repairer {
-  const { store, upkeep, source, fetchesCached, clock } = parts;
+  const { store, source, fetchesCached, clock } = parts;
+  const { blocks, upkeep } = store;
   /** Failures in a row for which servers were waited for: nobody is there, and each further block would take as long. */
   let slowFailuresInRow = 0;
 
@@ -75,7 +76,7 @@ export function createRepairer(parts: RepairerParts): Repairer {
       return { outcome: OUTCOME_OF_MOVE[moved], servers: had?.details ?? [] };
     }
     if (judged.inTheWay) await upkeep.setAside("kept", hash, judged);
-    await store.keep([had]);
+    await store.restore(had);
     return RESTORED;
   };
 
@@ -91,8 +92,14 @@ export function createRepairer(parts: RepairerParts): Repairer {
     if (had === undefined || had instanceof Error) {
       return { outcome: "lost", servers: had?.details ?? [] };
     }
-    await store.cache(had);
-    return RESTORED;
+    try {
+      await blocks.cache(had);
+      return RESTORED;
+    } catch (error) {
+      if (!isPsyncError(error, "ERR_PSYNC_STORE")) throw error;
+      // The disk has no room for it: as if it had been evicted.
+      return { outcome: "gone", servers: [] };
+    }
   };
 
   return {
@@ -100,12 +107,14 @@ export function createRepairer(parts: RepairerParts): Repairer {
       place === "kept" ? repairKept(hash, judged, signal) : repairCached(hash, judged, signal),
     async restore(lost, signal) {
       const { hash } = lost;
-      if (await store.pin(hash)) return RESTORED;
-      const had = (await upkeep.goodCopyAside(lost)) ?? (await fetch(hash, signal));
+      const had =
+        (await blocks.read(hash)) ??
+        (await upkeep.goodCopyAside(lost)) ??
+        (await fetch(hash, signal));
       if (had === undefined || had instanceof Error) {
         return { outcome: "lost", servers: had?.details ?? [] };
       }
-      await store.keep([had]);
+      await store.restore(had);
       return RESTORED;
     },
   };

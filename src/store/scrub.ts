@@ -25,7 +25,7 @@ import {
 } from "./scrubPlan.js";
 
 export interface ScrubParts {
-  readonly store: Pick<Store, "blocks" | "upkeep">;
+  readonly store: Pick<Store, "blocks" | "upkeep" | "restore">;
   /** Where kept blocks are had again; undefined: nowhere. */
   readonly source: BlockSource | undefined;
   readonly readers: Readers;
@@ -44,13 +44,13 @@ const NOTE = "scrub";
 const PLACES = ["kept", "cached"] as const;
 
 /**
- * Starts to check a store's blocks behind whoever uses it. A store that is open for reading only is left alone.
+ * Starts to check a store's blocks behind whoever uses it. A store that is open for reading only is left alone as long
+ * as it is.
  *
  * Cost: a block's memory; its bytes are hashed off this thread; a note in the index each LIMITS.scrub.saveMs.
  * Source: docs/semantics.md, SCRUB-1 and 2.
  */
 export function startScrub(parts: ScrubParts): Scrub {
-  if (parts.store.upkeep.isReadOnly) return { close: () => Promise.resolve() };
   const closing = new AbortController();
   const run = new ScrubRun(parts, closing.signal);
   const ended = run.goOn().catch((error: unknown) => {
@@ -83,16 +83,22 @@ class ScrubRun {
     for (;;) {
       let waitMs: number = lookAgainMs;
       try {
-        await this.#restoreLost(this.#createRepairer());
-        const turn = await this.#takeTurn();
-        if (turn.kind === "wait") waitMs = Math.min(turn.waitMs, lookAgainMs);
-        else await this.#pass(turn.note, turn.isNewPass);
+        if (!this.#parts.store.upkeep.isReadOnly) waitMs = Math.min(await this.#turn(), waitMs);
       } catch (error) {
         this.#signal.throwIfAborted();
         log.warn(`the store's blocks cannot be checked now: ${errorMessage(error)}`);
       }
       await pause(clock, waitMs, this.#signal);
     }
+  }
+
+  /** @returns how long until the next one is due, as far as is known */
+  async #turn(): Promise<number> {
+    await this.#restoreLost(this.#createRepairer());
+    const turn = await this.#takeTurn();
+    if (turn.kind === "wait") return turn.waitMs;
+    await this.#pass(turn.note, turn.isNewPass);
+    return Infinity;
   }
 
   async #takeTurn(): Promise<Turn> {
@@ -200,8 +206,7 @@ class ScrubRun {
 
   #createRepairer(): Repairer {
     const { store, source, clock } = this.#parts;
-    const { blocks, upkeep } = store;
-    return createRepairer({ store: blocks, upkeep, source, fetchesCached: false, clock });
+    return createRepairer({ store, source, fetchesCached: false, clock });
   }
 
   /** One block that cannot be written must not keep all others from being looked at. */

@@ -2,18 +2,23 @@
  * The list of the store's seeds: `<store>/seeds`, the files whose blocks `export --no-copy` left where they are. A
  * plain file, so that the index stays disposable; what is in it for good stands in no other place.
  *
- * A line is a JSON object; of several for one file and block size the last one counts. Lines are only added, each by
- * one write(2) at the end (O_APPEND), so that several processes may add, and each is preceded by an empty line: what
- * a crash tore off ends there, and is passed over. Lines can be removed with any editor while no export runs.
+ * A line is a JSON object; of several for one file and block size the last one counts. Lines are added by one
+ * write(2) at the end (O_APPEND), each preceded by an empty line: what a crash tore off ends there, and is passed over.
+ * Once most lines say nothing any more, the list is written anew and renamed into place. Whoever adds or writes anew
+ * holds claims/batch.lock, so that no line goes into a file that is just being replaced. Lines can be removed with any
+ * editor while no export runs.
  */
 import { constants } from "node:fs";
 import { lstat, open } from "node:fs/promises";
 import { isAbsolute } from "node:path";
 import { StringDecoder } from "node:string_decoder";
-import { syncFolder } from "../core/atomicFile.js";
-import { errorMessage, PsyncError, systemErrorCode } from "../core/errors.js";
+import { syncFolder, writeAtomically } from "../core/atomicFile.js";
+import type { Clock } from "../core/clock.js";
+import { errorMessage, PsyncError } from "../core/errors.js";
 import { LIMITS } from "../core/limits.js";
+import type { Logger } from "../core/log.js";
 import type { SeedFile } from "../block/ports.js";
+import { lockBatch, openBatchLock } from "./claims.js";
 import { FILE_MODE, type StoreLayout } from "./layout.js";
 import { isAbsent, orStoreError, storeError } from "./storeError.js";
 
@@ -67,13 +72,30 @@ export interface SeedList {
   add(file: SeedFile): Promise<void>;
 }
 
+export interface SeedListOptions {
+  readonly layout: StoreLayout;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
 /** Cost: the list is read once, at the first file that is added, and held: its own length in memory. */
-export function createSeedList(layout: StoreLayout): SeedList {
+export function createSeedList({ layout, clock, log }: SeedListOptions): SeedList {
   const { seeds } = layout;
+  let lineCount = 0;
   let known: Map<string, string> | undefined;
   let syncedInode: bigint | undefined;
   let lostSync: Error | undefined;
   let turn: Promise<unknown> = Promise.resolve();
+
+  const locked = async (work: () => Promise<void>): Promise<void> => {
+    const lock = openBatchLock(layout);
+    try {
+      await lockBatch(lock, clock);
+      await work();
+    } finally {
+      lock.close();
+    }
+  };
 
   const append = async (line: string | undefined): Promise<void> => {
     const flags =
@@ -85,6 +107,7 @@ export function createSeedList(layout: StoreLayout): SeedList {
         const { bytesWritten } = await file.write(bytes);
         // The rest would not stand beside it if another process had added something in between.
         if (bytesWritten < bytes.length) throw new Error("the disk took only a part of a line");
+        lineCount += 1;
       }
       try {
         // Also where nothing is added: whoever wrote the line need not have synced it yet.
@@ -104,8 +127,22 @@ export function createSeedList(layout: StoreLayout): SeedList {
 
   const load = async (): Promise<Map<string, string>> => {
     const lines = new Map<string, string>();
-    for await (const file of readSeedList(layout)) lines.set(keyOf(file), formatLine(file));
+    lineCount = 0;
+    for await (const file of readSeedList(layout)) {
+      lines.set(keyOf(file), formatLine(file));
+      lineCount += 1;
+    }
     return lines;
+  };
+
+  /** What a crash leaves is one list or the other, whole. */
+  const writeAnew = async (): Promise<void> => {
+    const lines = await load();
+    await writeAtomically(seeds, { mode: FILE_MODE }, async (file) => {
+      await file.writeFile([...lines.values()].map((line) => `${line}\n`).join(""));
+    });
+    known = lines;
+    lineCount = lines.size;
   };
 
   const add = async (file: SeedFile): Promise<void> => {
@@ -118,8 +155,12 @@ export function createSeedList(layout: StoreLayout): SeedList {
     const lines = (known ??= await load());
     const line = formatLine(file);
     const isThere = lines.get(keyOf(file)) === line && (await seedListStamp(layout)) !== "";
-    await orStoreError("add to", seeds, () => append(isThere ? undefined : line));
+    await orStoreError("add to", seeds, () => locked(() => append(isThere ? undefined : line)));
     lines.set(keyOf(file), line);
+    if (lineCount <= 2 * lines.size + LIMITS.seeds.maxStaleLines) return;
+    await locked(writeAnew).catch((error: unknown) => {
+      log.debug(`${seeds} stays as long as it is: ${errorMessage(error)}`);
+    });
   };
 
   return {
@@ -129,24 +170,6 @@ export function createSeedList(layout: StoreLayout): SeedList {
       return added;
     },
   };
-}
-
-/** What a listed file is now. */
-export type SeedState = "as it was" | "changed" | "gone";
-
-/** Cost: one lstat. */
-export async function seedState(file: SeedFile): Promise<SeedState> {
-  try {
-    const { size, mtimeNs, ...stats } = await lstat(file.path, { bigint: true });
-    if (!isFileMode(stats.mode)) return "gone";
-    return Number(size) === file.sizeBytes && mtimeNs === file.mtimeNs ? "as it was" : "changed";
-  } catch (error) {
-    return systemErrorCode(error) === "EACCES" ? "changed" : "gone";
-  }
-}
-
-function isFileMode(mode: bigint): boolean {
-  return (Number(mode) & constants.S_IFMT) === constants.S_IFREG;
 }
 
 /** Two lines with one key are of one seed. */

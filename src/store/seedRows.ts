@@ -7,7 +7,8 @@ import type { BlockHash } from "../block/hash.js";
 import type { SeedFile } from "../block/ports.js";
 
 /**
- * A seed is a file cut into blocks of one size. `done_count` blocks of it are hashed. `listed` is 0, or the
+ * A seed is a file cut into blocks of one size. The first `done_count` blocks of it are hashed, and
+ * each read of them was right since. `listed` is 0, or the
  * round in which the list of the store had it last. A row without a path is gone: its blocks are removed a few
  * at a time, and its id is not given to another one before. mtimes are text, since they are beyond 2^53.
  *
@@ -55,8 +56,17 @@ export interface SeedRows {
   begin(file: SeedFile): SeedRow;
   /** Names blocks of a file from an index on. What was said of these before is replaced. */
   addBlocks(file: SeedFile, firstIndex: number, hashes: readonly BlockHash[]): void;
-  /** Unsays that a block is where it was said to be. */
-  removeBlock(place: SeedPlace): void;
+  /**
+   * Names blocks of a file that are read again, or for the first time. One that is not as it was said to be is not
+   * taken for right: the file is what was exported, and may be it again.
+   *
+   * @returns false: there is such a block, and hashing has come no further than to it
+   */
+  confirmBlocks(file: SeedFile, firstIndex: number, hashes: readonly BlockHash[]): boolean;
+  /** Says that a block was not where it is said to be: the file is to be hashed again from there. */
+  doubt(place: SeedPlace): void;
+  /** Whether hashing stands at a block that was not where it is said to be. */
+  isDoubted(seed: SeedRow): boolean;
   /** The newest seeds first. @param count the most that are wanted */
   placesOf(hash: BlockHash, count: number): SeedPlace[];
   /** Listed rows with ids above the given one, in their order. */
@@ -102,8 +112,11 @@ export function prepareSeedRows(db: Database.Database): SeedRows {
     // Where the index was made anew meanwhile, those before are not there.
     "UPDATE seed SET done_count = max(done_count, ?) WHERE id = ? AND done_count >= ?",
   );
-  const removeBlock = db.prepare<[number, number]>(
-    "DELETE FROM seed_block WHERE seed = ? AND block_index = ?",
+  const lowerDone = db.prepare<[number, number]>(
+    "UPDATE seed SET done_count = min(done_count, ?) WHERE id = ?",
+  );
+  const blockAt = db.prepare<[number, number], { readonly hash: Buffer }>(
+    "SELECT hash FROM seed_block WHERE seed = ? AND block_index = ?",
   );
   const places = db.prepare<[Buffer, number], StoredSeed & { readonly blockIndex: number }>(
     `SELECT ${COLUMNS}, block_index AS blockIndex FROM seed_block JOIN seed ON seed.id = seed
@@ -155,7 +168,20 @@ export function prepareSeedRows(db: Database.Database): SeedRows {
       hashes.forEach((hash, i) => addBlock.run(id, firstIndex + i, Buffer.from(hash, "hex")));
       setDone.run(firstIndex + hashes.length, id, firstIndex);
     },
-    removeBlock: ({ seed, blockIndex }) => void removeBlock.run(seed.id, blockIndex),
+    confirmBlocks: (file, firstIndex, hashes) => {
+      const { id } = begin(file);
+      let index = firstIndex;
+      for (const hash of hashes) {
+        const read = Buffer.from(hash, "hex");
+        if (blockAt.get(id, index)?.hash.equals(read) === false) break;
+        addBlock.run(id, index, read);
+        index += 1;
+      }
+      setDone.run(index, id, firstIndex);
+      return index === firstIndex + hashes.length;
+    },
+    doubt: ({ seed, blockIndex }) => void lowerDone.run(blockIndex, seed.id),
+    isDoubted: ({ id, doneCount }) => blockAt.get(id, doneCount) !== undefined,
     placesOf: (hash, count) =>
       places
         .all(Buffer.from(hash, "hex"), count)

@@ -1,39 +1,52 @@
 /** The files of a folder of the user's, as a seed: symlinks inside are not followed, and what is no file is passed over. */
-import { opendir, lstat } from "node:fs/promises";
+import type { BigIntStats, Dir, Dirent } from "node:fs";
+import { opendir } from "node:fs/promises";
 import { join } from "node:path";
-import { errorMessage } from "../core/errors.js";
 import type { Logger } from "../core/log.js";
+import type { SeedCalls } from "./seedCalls.js";
 
 export interface WalkOptions {
   /** Folders that are not entered. Absolute, without symlinks. */
   readonly excluded: ReadonlySet<string>;
+  readonly calls: SeedCalls;
   readonly log: Logger;
   readonly signal: AbortSignal;
+  /** Told of what cannot be looked at. */
+  readonly onFailed: (path: string, error: unknown) => void;
 }
 
 /**
  * Yields the paths of ordinary files, in no order: of a file itself, of a folder those below it. Other file systems that
  * are mounted there are not entered: one of them may be psync's own, which would wait for itself. A folder that
- * cannot be read is logged and passed over, and so are names that are not UTF-8.
+ * cannot be read is passed over, and so are names that are not UTF-8.
  *
  * @param root absolute, without symlinks
  * @throws the signal's reason
  */
 export async function* walkSeed(
   root: string,
-  { excluded, log, signal }: WalkOptions,
+  { excluded, calls, log, signal, onFailed }: WalkOptions,
 ): AsyncGenerator<string> {
   if (excluded.has(root)) return;
-  const stats = await look(root, log);
+  const look = async (path: string): Promise<BigIntStats | undefined> => {
+    try {
+      return await calls.lstat(path);
+    } catch (error) {
+      signal.throwIfAborted();
+      onFailed(path, error);
+      return undefined;
+    }
+  };
+  const stats = await look(root);
   if (stats?.isFile() === true) yield root;
   if (stats?.isDirectory() !== true) return;
   const folders = [root];
   for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
     if (excluded.has(folder)) continue;
-    if (folder !== root && (await look(folder, log))?.dev !== stats.dev) continue;
+    if (folder !== root && (await look(folder))?.dev !== stats.dev) continue;
     let unnamedCount = 0;
     try {
-      for await (const entry of await opendir(folder, { bufferSize: 256 })) {
+      for await (const entry of entriesOf(folder, calls)) {
         signal.throwIfAborted();
         const path = join(folder, entry.name);
         if (entry.name.includes("\ufffd")) unnamedCount += 1;
@@ -42,7 +55,7 @@ export async function* walkSeed(
       }
     } catch (error) {
       signal.throwIfAborted();
-      log.warn(`no seeds are taken from ${folder}: ${errorMessage(error)}`);
+      onFailed(folder, error);
     }
     if (unnamedCount > 0) {
       log.warn(`${folder}: ${unnamedCount} names are not UTF-8, and are no seeds`);
@@ -50,11 +63,21 @@ export async function* walkSeed(
   }
 }
 
-async function look(path: string, log: Logger) {
+async function* entriesOf(folder: string, calls: SeedCalls): AsyncGenerator<Dirent> {
+  let opening: Promise<Dir> | undefined;
+  const closeIt = (dir: Dir): void => {
+    calls.behind(folder, () => dir.close());
+  };
+  const call = (): Promise<Dir> => (opening = opendir(folder, { bufferSize: 256 }));
   try {
-    return await lstat(path, { bigint: true });
-  } catch (error) {
-    log.warn(`no seeds are taken from ${path}: ${errorMessage(error)}`);
-    return undefined;
+    const dir = await calls.run(folder, call);
+    for (;;) {
+      const entry = await calls.run(folder, () => dir.read());
+      if (!entry) return;
+      yield entry;
+    }
+  } finally {
+    // One that was late is opened all the same.
+    opening?.then(closeIt, () => undefined);
   }
 }

@@ -3,40 +3,31 @@
  * in use where the list of the store has it, or where it was named to this process; what the index remembers of
  * others is not asked, since a server must not give out what was once a seed of a mount.
  */
-import { lstat, realpath } from "node:fs/promises";
-import { sep } from "node:path";
+import { setMaxListeners } from "node:events";
+import { realpath } from "node:fs/promises";
+import { resolve, sep } from "node:path";
 import { pause } from "../core/abort.js";
 import { createBell } from "../core/bell.js";
 import type { Clock } from "../core/clock.js";
-import { errorMessage } from "../core/errors.js";
+import { errorMessage, systemErrorCode } from "../core/errors.js";
+import { createExpiringSet } from "../core/expiringSet.js";
 import { LIMITS } from "../core/limits.js";
 import type { Logger } from "../core/log.js";
 import { createRateLimiter } from "../core/rateLimiter.js";
 import type { SeedFile, SeedKeeper } from "../block/ports.js";
 import { openSeed, type SeedPace } from "./hashSeed.js";
+import { indexSeedList } from "./indexSeedList.js";
 import type { StoreLayout } from "./layout.js";
+import { lostSeeds, type LostSeed } from "./lostSeeds.js";
 import type { Quiet } from "./quiet.js";
 import { createSeedBlocks, type SeedBlocks } from "./seedBlocks.js";
-import {
-  createSeedList,
-  keyOf,
-  readSeedList,
-  seedListStamp,
-  seedState,
-  type SeedState,
-} from "./seedList.js";
+import { createSeedCalls, NoAnswerError, type SeedCalls } from "./seedCalls.js";
+import { createSeedList, keyOf } from "./seedList.js";
 import { isSameFile, seedBlockCount, type SeedRow } from "./seedRows.js";
 import { SeedBlockWriter } from "./seedBlockWriter.js";
 import { walkSeed } from "./seedWalk.js";
 import { isAbsent } from "./storeError.js";
 import type { StoreIndex } from "./storeIndex.js";
-
-/** A seed of the store's list that cannot give all its blocks. */
-export interface LostSeed {
-  readonly path: string;
-  /** `not hashed`: the index was lost, or the file changed; a mount or a server hashes it behind its work. */
-  readonly state: Exclude<SeedState, "as it was"> | "not hashed";
-}
 
 export interface HashSeedsOptions {
   readonly signal: AbortSignal;
@@ -71,9 +62,17 @@ export interface StoreSeedsOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly quiet: Quiet;
-  /** Aborted when the store closes. */
+}
+
+/** Where a file is hashed: by which calls, how fast, and for whom. */
+interface Hashing {
+  readonly calls: SeedCalls;
+  readonly pace: SeedPace;
   readonly signal: AbortSignal;
 }
+
+/** What may be otherwise in a minute; a file that is somebody else's stays so. */
+const PASSING = new Set(["EIO", "EMFILE", "ENFILE", "ENOMEM", "EAGAIN", "ESTALE", "ETIMEDOUT"]);
 
 export class SeedSet implements StoreSeeds {
   readonly blocks: SeedBlocks;
@@ -81,10 +80,17 @@ export class SeedSet implements StoreSeeds {
   readonly #roots = new Set<string>();
   readonly #excluded = new Set<string>();
   readonly #blockSizes = new Set<number>();
+  /** Named paths whose file system did not say yet where they lead. */
+  readonly #unresolved = new Set<string>();
   readonly #list;
   readonly #bell;
-  /** When each file was hashed last by this process, so that one that goes on changing is not hashed without end. */
-  readonly #hashedAtMs = new Map<string, number>();
+  readonly #closing = new AbortController();
+  readonly #calls: SeedCalls;
+  /** Files that this process hashed lately, so that one that goes on changing is not hashed without end. */
+  readonly #hashedLately = createExpiringSet({
+    memoryMs: LIMITS.seeds.hashAgainMs,
+    maxCount: LIMITS.seeds.maxNoted,
+  });
   /** Files that were seen to have changed, and when they may be hashed again. */
   readonly #changed = new Map<string, { readonly seed: SeedFile; readonly dueMs: number }>();
   #isNew = true;
@@ -93,11 +99,16 @@ export class SeedSet implements StoreSeeds {
   constructor(options: StoreSeedsOptions) {
     const { layout, index, clock, log } = options;
     this.#options = options;
-    this.#list = createSeedList(layout);
+    // All that is done for one block, or hashed, listens.
+    setMaxListeners(0, this.#closing.signal);
+    this.#list = createSeedList({ layout, clock, log });
     this.#bell = createBell(clock);
+    this.#calls = createSeedCalls({ clock, log }).until(this.#closing.signal);
     this.blocks = createSeedBlocks({
       index,
+      calls: this.#calls,
       log,
+      isClosing: () => this.#closing.signal.aborted,
       isInUse: (seed) => this.#isInUse(seed),
       onChanged: (seed) => {
         this.#onChanged(seed);
@@ -106,13 +117,8 @@ export class SeedSet implements StoreSeeds {
   }
 
   async use(paths: readonly string[]): Promise<void> {
-    for (const path of paths) {
-      try {
-        this.#roots.add(await realpath(path));
-      } catch (error) {
-        this.#options.log.warn(`no seeds are taken from ${path}: ${errorMessage(error)}`);
-      }
-    }
+    for (const path of paths) this.#unresolved.add(resolve(path));
+    await this.#resolve(this.#calls);
     this.#lookAgain();
   }
 
@@ -130,45 +136,55 @@ export class SeedSet implements StoreSeeds {
   }
 
   async hash({ signal, listed, onBytes }: HashSeedsOptions): Promise<void> {
-    const either = AbortSignal.any([signal, this.#options.signal]);
-    await this.#hashAll({
-      signal: either,
-      listed,
-      pace: (pieceBytes) => {
-        either.throwIfAborted();
-        onBytes?.(pieceBytes);
-        return Promise.resolve();
-      },
-    });
-    await this.#sweep(() => {
+    const either = AbortSignal.any([signal, this.#closing.signal]);
+    setMaxListeners(0, either);
+    const goOn = (): Promise<void> => {
       either.throwIfAborted();
       return Promise.resolve();
-    });
+    };
+    const pace: SeedPace = async (pieceBytes) => {
+      await goOn();
+      onBytes?.(pieceBytes);
+    };
+    await this.#hashAll({ signal: either, calls: this.#calls.until(either), pace }, listed);
+    await this.#sweep(goOn);
   }
 
   hashBehind(): void {
     this.#behind ??= this.#hashUntilClosed();
   }
 
-  /** Waits for the end of what runs behind the store, once its signal is aborted. */
-  async ended(): Promise<void> {
+  /** Ends what waits for a seed, and from then on no seed has a block: a file system that hangs must not hold up the end. */
+  stop(): void {
+    this.#closing.abort(new Error("the store is closed"));
     this.#bell.ring();
+  }
+
+  /** Waits for the end of what runs behind the store, once it is stopped. */
+  async ended(): Promise<void> {
     await this.#behind;
   }
 
   async lost(): Promise<LostSeed[]> {
     const { layout, index } = this.#options;
-    return lostSeeds(layout, async ({ path, blockSizeBytes }) => {
-      const row = await index.readSeeds((rows) => rows.find(path, blockSizeBytes));
-      return row !== undefined && isHashed(row);
+    return lostSeeds(layout, this.#calls, async ({ path, blockSizeBytes }) => {
+      const state = await index.readSeeds((rows) => {
+        const row = rows.find(path, blockSizeBytes);
+        if (row === undefined) return "not hashed";
+        if (isHashed(row)) return "hashed";
+        return rows.isDoubted(row) ? "misread" : "not hashed";
+      });
+      return state === "hashed" ? undefined : (state ?? "not hashed");
     });
   }
 
   begin(file: SeedFile): ReturnType<SeedKeeper["begin"]> {
     const { index } = this.#options;
-    const writer = new SeedBlockWriter(index, file);
+    const writer = new SeedBlockWriter({ index, file, firstIndex: 0, as: "new" });
     return {
-      add: (hash) => writer.add(hash),
+      add: async (hash) => {
+        await writer.add(hash);
+      },
       keep: async () => {
         await writer.flush();
         await this.#list.add(file);
@@ -186,9 +202,12 @@ export class SeedSet implements StoreSeeds {
 
   #onChanged(seed: SeedRow): void {
     const key = keyOf(seed);
-    if (this.#changed.has(key)) return;
-    const hashedAtMs = this.#hashedAtMs.get(key) ?? Number.NEGATIVE_INFINITY;
-    this.#changed.set(key, { seed, dueMs: hashedAtMs + LIMITS.seeds.hashAgainMs });
+    const isFull = this.#changed.size >= LIMITS.seeds.maxNoted;
+    // Whoever asks it for a block says so again.
+    if (this.#changed.has(key) || isFull) return;
+    const nowMs = this.#options.clock.nowMs();
+    const dueMs = nowMs + this.#hashedLately.remainingMs(key, nowMs);
+    this.#changed.set(key, { seed, dueMs });
     this.#bell.ring();
   }
 
@@ -198,65 +217,100 @@ export class SeedSet implements StoreSeeds {
   }
 
   async #hashUntilClosed(): Promise<void> {
-    const { clock, log, quiet, signal } = this.#options;
-    const { bytesPerSecond, pieceCostBytes, quietWaitMs, sweepPauseMs } = LIMITS.seeds;
+    const { clock, log, quiet } = this.#options;
+    const { signal } = this.#closing;
+    const { bytesPerSecond, pieceCostBytes, quietWaitMs, retryMs, sweepPauseMs } = LIMITS.seeds;
     const limiter = createRateLimiter({ bytesPerSecond, clock });
     const pace: SeedPace = async (pieceBytes) => {
       await limiter.take(Math.max(pieceBytes, pieceCostBytes), { signal });
       await quiet.wait(quietWaitMs);
       signal.throwIfAborted();
     };
+    const hashing: Hashing = { calls: this.#calls, pace, signal };
     const isClosed = (): boolean => signal.aborted;
+    let retryAtMs = Infinity;
     while (!isClosed()) {
+      const isDue = this.#isNew || retryAtMs <= clock.nowMs();
+      let isAll = false;
       try {
-        if (this.#isNew) {
-          this.#isNew = false;
-          await this.#hashAll({ signal, listed: true, pace });
-        }
-        for (const [key, { seed, dueMs }] of this.#changed) {
-          if (dueMs > clock.nowMs()) continue;
-          this.#changed.delete(key);
-          await this.#hashFile(seed.path, seed.blockSizeBytes, pace);
-        }
+        this.#isNew = false;
+        isAll = !isDue || (await this.#hashAll(hashing, true));
+        isAll = (await this.#hashChanged(hashing)) && isAll;
         await this.#sweep(() => pause(clock, sweepPauseMs, signal));
       } catch (error) {
         if (!isClosed()) log.warn(`seeds are not hashed: ${errorMessage(error)}`);
+        isAll = false;
       }
-      const dueMs = [...this.#changed.values()].map((change) => change.dueMs);
-      if (!isClosed()) await this.#bell.wait(Math.min(...dueMs));
+      if (!isAll) retryAtMs = clock.nowMs() + retryMs;
+      else if (isDue) retryAtMs = Infinity;
+      let untilMs = retryAtMs;
+      for (const { dueMs } of this.#changed.values()) untilMs = Math.min(untilMs, dueMs);
+      if (!isClosed()) await this.#bell.wait(untilMs);
     }
   }
 
-  async #hashAll({
-    signal,
-    listed,
-    pace,
-  }: {
-    readonly signal: AbortSignal;
-    readonly listed: boolean;
-    readonly pace: SeedPace;
-  }): Promise<void> {
+  /** @returns whether all of them were, of those whose time has come */
+  async #hashChanged(hashing: Hashing): Promise<boolean> {
+    let isAll = true;
+    for (const [key, { seed, dueMs }] of this.#changed) {
+      if (dueMs > this.#options.clock.nowMs()) continue;
+      this.#changed.delete(key);
+      isAll = (await this.#hashFile(seed.path, seed.blockSizeBytes, hashing)) && isAll;
+    }
+    return isAll;
+  }
+
+  /** @returns false: something was skipped that may be hashed later */
+  async #hashAll(hashing: Hashing, listed: boolean): Promise<boolean> {
     const { layout, index, log } = this.#options;
     const { batchCount } = LIMITS.seeds;
-    if (listed) await this.#readList(signal);
+    const { signal, calls } = hashing;
+    let isAll = await this.#resolve(calls);
+    if (listed) isAll = (await indexSeedList({ layout, index, signal })) && isAll;
     const excluded = new Set([...this.#excluded, await realpath(layout.path)]);
+    const onFailed = (path: string, error: unknown): void => {
+      if (this.#noteFailure(path, error)) isAll = false;
+    };
     for (const root of this.#roots) {
-      for await (const path of walkSeed(root, { excluded, log, signal })) {
+      for await (const path of walkSeed(root, { excluded, calls, log, signal, onFailed })) {
         for (const blockSizeBytes of this.#blockSizes) {
-          await this.#hashFile(path, blockSizeBytes, pace);
+          isAll = (await this.#hashFile(path, blockSizeBytes, hashing)) && isAll;
         }
       }
     }
     for (let lastId = 0; listed;) {
       const rows = await index.readSeeds((seeds) => seeds.listedAfter(lastId, batchCount));
-      for (const { path, blockSizeBytes } of rows ?? []) {
+      if (!rows) return false;
+      for (const { path, blockSizeBytes } of rows) {
         signal.throwIfAborted();
-        await this.#hashFile(path, blockSizeBytes, pace);
+        isAll = (await this.#hashFile(path, blockSizeBytes, hashing)) && isAll;
       }
-      const last = rows?.at(-1);
+      const last = rows.at(-1);
       if (!last) break;
       lastId = last.id;
     }
+    return isAll;
+  }
+
+  /** Finds out where named paths lead. @returns false: of some it may be found out later */
+  async #resolve(calls: SeedCalls): Promise<boolean> {
+    for (const path of this.#unresolved) {
+      try {
+        this.#roots.add(await calls.run(path, () => realpath(path)));
+      } catch (error) {
+        if (this.#noteFailure(path, error)) continue;
+      }
+      this.#unresolved.delete(path);
+    }
+    return this.#unresolved.size === 0;
+  }
+
+  /** @returns whether it may pass */
+  #noteFailure(path: string, error: unknown): boolean {
+    // That a file system does not answer is told once, not for each path on it.
+    if (error instanceof NoAnswerError) return true;
+    this.#options.log.warn(`no seeds are taken from ${path}: ${errorMessage(error)}`);
+    return PASSING.has(systemErrorCode(error) ?? "");
   }
 
   /** Removes from the index what is gone. @param rest waited for after each few rows; throws the reason to stop */
@@ -269,67 +323,47 @@ export class SeedSet implements StoreSeeds {
     while ((await index.changeSeeds((rows) => rows.sweep(batchCount))) === true) await rest();
   }
 
-  /** Makes the index know the list as it is; at most one statement a line, and none where it did not change. */
-  async #readList(signal: AbortSignal): Promise<void> {
-    const { layout, index } = this.#options;
-    for (;;) {
-      const stamp = await seedListStamp(layout);
-      const state = await index.readSeeds((rows) => rows.listState());
-      if (!state || state.stamp === stamp) return;
-      const round = state.round + 1;
-      const add = (batch: readonly SeedFile[]) =>
-        index.changeSeeds((rows) => {
-          for (const file of batch) rows.list(file, round);
-        });
-      let batch: SeedFile[] = [];
-      for await (const file of readSeedList(layout)) {
-        signal.throwIfAborted();
-        batch.push(file);
-        if (batch.length < LIMITS.seeds.batchCount) continue;
-        await add(batch);
-        batch = [];
-      }
-      await add(batch);
-      // What another process added meanwhile is read in the next round, before anything is taken for unlisted.
-      if ((await seedListStamp(layout)) !== stamp) continue;
-      const isDone = await index.changeSeeds((rows) => {
-        rows.endRound(stamp, round);
-        return true;
-      });
-      if (isDone !== true) return;
-    }
-  }
-
-  /** Hashes a file that is new or has changed, from where it was stopped. */
-  async #hashFile(path: string, blockSizeBytes: number, pace: SeedPace): Promise<void> {
-    const { index, log, clock } = this.#options;
+  /** Hashes a file that is new or has changed, from where it was stopped. @returns false: it may be possible later */
+  async #hashFile(
+    path: string,
+    blockSizeBytes: number,
+    { calls, pace, signal }: Hashing,
+  ): Promise<boolean> {
+    const { index, clock } = this.#options;
     try {
-      if (isBelow(path, this.#excluded)) return;
-      const stats = await lstat(path, { bigint: true });
-      if (!stats.isFile()) return;
+      if (isBelow(path, this.#excluded)) return true;
+      const stats = await calls.lstat(path);
+      if (!stats.isFile()) return true;
       const now = { sizeBytes: Number(stats.size), mtimeNs: stats.mtimeNs };
       const known = await index.readSeeds((rows) => rows.find(path, blockSizeBytes));
-      if (known && isSameFile(known, now) && isHashed(known)) return;
-      const seed = await openSeed(path, blockSizeBytes);
-      if (!seed) return;
+      if (known && isSameFile(known, now) && isHashed(known)) return true;
+      const seed = await openSeed(path, blockSizeBytes, calls);
+      if (!seed) return true;
       try {
-        const row = await index.changeSeeds((rows) => rows.begin(seed.file));
-        if (!row) return;
-        const writer = new SeedBlockWriter(index, seed.file, row.doneCount);
+        const { file } = seed;
+        const row = await index.changeSeeds((rows) => rows.begin(file));
+        if (!row) return false;
+        const firstIndex = row.doneCount;
+        const writer = new SeedBlockWriter({ index, file, firstIndex, as: "confirmed" });
+        let isTaken: boolean | undefined = true;
         try {
-          for await (const hash of seed.hashes(row.doneCount, pace)) await writer.add(hash);
+          for await (const hash of seed.hashes(firstIndex, pace)) {
+            isTaken = await writer.add(hash);
+            if (isTaken !== true) break;
+          }
         } finally {
-          await writer.flush();
+          isTaken &&= await writer.flush();
         }
+        return isTaken !== undefined;
       } finally {
-        await seed.close();
-        this.#hashedAtMs.set(keyOf({ ...now, path, blockSizeBytes }), clock.nowMs());
+        seed.close();
+        this.#hashedLately.add(keyOf({ ...now, path, blockSizeBytes }), clock.nowMs());
       }
     } catch (error) {
-      if (this.#options.signal.aborted) throw error;
-      if (isAbsent(error)) return;
+      signal.throwIfAborted();
+      if (isAbsent(error)) return true;
       await pace(0);
-      log.warn(`the seed ${path} is not hashed: ${errorMessage(error)}`);
+      return !this.#noteFailure(path, error);
     }
   }
 }
@@ -345,20 +379,4 @@ function isBelow(path: string, folders: ReadonlySet<string>): boolean {
 
 function isHashed(row: SeedRow): boolean {
   return row.doneCount >= seedBlockCount(row);
-}
-
-/** The files of the list that lack blocks. @param isKnown whether the index has all blocks of one */
-export async function lostSeeds(
-  layout: StoreLayout,
-  isKnown: (file: SeedFile) => Promise<boolean>,
-): Promise<LostSeed[]> {
-  const files = new Map<string, SeedFile>();
-  for await (const file of readSeedList(layout)) files.set(keyOf(file), file);
-  const lost: LostSeed[] = [];
-  for (const file of files.values()) {
-    const state = await seedState(file);
-    if (state !== "as it was") lost.push({ path: file.path, state });
-    else if (!(await isKnown(file))) lost.push({ path: file.path, state: "not hashed" });
-  }
-  return lost;
 }

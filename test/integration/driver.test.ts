@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import { PsyncError } from "../../src/core/errors.js";
 import { fold } from "../../src/mount/driver/inodeNumbers.js";
-import { findMount } from "../../src/mount/mountTable.js";
+import { findMount } from "../../src/core/mountTable.js";
 import { MemoryFileSystem } from "../support/memoryFileSystem.js";
 import { run, skipReason, withMount } from "../support/mounting.js";
 import { until } from "../support/until.js";

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { mkdir, open, readdir, readFile, stat, statfs, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { findMount } from "../../src/mount/mountTable.js";
+import { findMount } from "../../src/core/mountTable.js";
 import { seededBytes } from "../support/blocks.js";
 import { cleanUp } from "../support/cleanUp.js";
 import { psync, psyncOk } from "../support/cli.js";

@@ -9,7 +9,7 @@ import type { HashSet } from "../../src/block/hashSet.js";
 import { systemClock } from "../../src/core/clock.js";
 import { silentLogger } from "../../src/core/log.js";
 import { findLists } from "../../src/hashlist/findLists.js";
-import { findMount } from "../../src/mount/mountTable.js";
+import { findMount } from "../../src/core/mountTable.js";
 import { openStore, type Store } from "../../src/store/openStore.js";
 import { findUnneeded, namedBlocks } from "../../src/transfer/keptBlocks.js";
 import { createDice, seededBlock, seededBytes, type Dice } from "./blocks.js";

@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import type { VerifiedBlock } from "../../src/block/verify.js";
 import { systemClock } from "../../src/core/clock.js";
-import { findMount } from "../../src/mount/mountTable.js";
+import { findMount } from "../../src/core/mountTable.js";
 import { unmountPath } from "../../src/mount/unmount.js";
 import { startFaultyServer } from "./faultyServer.js";
 import { listOf } from "./lists.js";

@@ -8,7 +8,7 @@ import { systemClock } from "../../src/core/clock.js";
 import { createLogger } from "../../src/core/log.js";
 import { createFuseNativeDriver } from "../../src/mount/driver/fuseNative.js";
 import type { DriverMount, FileSystem, MountOptions } from "../../src/mount/driver/port.js";
-import { findMount } from "../../src/mount/mountTable.js";
+import { findMount } from "../../src/core/mountTable.js";
 import { unmountPath } from "../../src/mount/unmount.js";
 
 /** Why tests with a real mount are skipped, or false. In CI nothing is skipped: there it fails. */

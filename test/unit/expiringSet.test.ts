@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
-import { createExpiringSet } from "../../src/fetch/expiringSet.js";
+import { createExpiringSet } from "../../src/core/expiringSet.js";
 
 it("a key is remembered for its time, anew when it is added again", () => {
   const set = createExpiringSet({ memoryMs: 10, maxCount: 100 });

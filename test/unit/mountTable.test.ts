@@ -5,7 +5,7 @@ import {
   isPsyncMount,
   parseMountInfo,
   topmostMount,
-} from "../../src/mount/mountTable.js";
+} from "../../src/core/mountTable.js";
 
 const TABLE = [
   "27 1 254:0 / / rw,relatime - ext4 /dev/root rw",

@@ -38,7 +38,7 @@ function watched(store: Store, clock: ManualClock) {
       return store.upkeep.judge(place, hash);
     },
   };
-  return { looks, store: { blocks: store.blocks, upkeep } };
+  return { looks, store: { ...store, upkeep } };
 }
 
 async function fixture(t: CleanUpContext, options: Partial<StoreOptions> = {}) {

@@ -4,8 +4,10 @@ import { appendFile, mkdir, readFile, rm, stat, symlink, writeFile } from "node:
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import type { SeedFile } from "../../src/block/ports.js";
+import { systemClock } from "../../src/core/clock.js";
 import { isPsyncError } from "../../src/core/errors.js";
-import { storeLayout } from "../../src/store/layout.js";
+import { silentLogger } from "../../src/core/log.js";
+import { storeLayout, type StoreLayout } from "../../src/store/layout.js";
 import type { Store } from "../../src/store/openStore.js";
 import { createSeedList, readSeedList } from "../../src/store/seedList.js";
 import { seededBytes } from "../support/blocks.js";
@@ -17,8 +19,13 @@ const SIZE = 4096;
 
 async function layoutOf(t: TestContext) {
   const path = join(await tempFolder(t), "store");
-  await mkdir(path);
-  return storeLayout(path);
+  const layout = storeLayout(path);
+  await mkdir(layout.claims, { recursive: true });
+  return layout;
+}
+
+function listAt(layout: StoreLayout) {
+  return createSeedList({ layout, clock: systemClock, log: silentLogger });
 }
 
 const seedAt = (path: string, mtimeNs = 10n ** 18n + 1n): SeedFile => ({
@@ -53,9 +60,9 @@ describe("the list of seeds", () => {
     const layout = await layoutOf(t);
     assert.deepEqual(await read(layout), []);
     const files = ["/a\nb", '/quo"te\\', "/nül\u2028", "/emoji 🙂"].map((path) => seedAt(path));
-    const list = createSeedList(layout);
+    const list = listAt(layout);
     for (const file of [...files, ...files]) await list.add(file);
-    const other = createSeedList(layout);
+    const other = listAt(layout);
     for (const file of files) await other.add(file);
     assert.deepEqual(await read(layout), files);
     assert.equal((await stat(layout.seeds)).mode & 0o777, 0o600);
@@ -68,7 +75,7 @@ describe("the list of seeds", () => {
     const layout = await layoutOf(t);
     const files = Array.from({ length: 90 }, (_, i) => seedAt(`/file ${i}`));
     const addAll = async (first: number): Promise<void> => {
-      const list = createSeedList(layout);
+      const list = listAt(layout);
       await Promise.all(files.slice(first, first + 30).map((file) => list.add(file)));
     };
     await Promise.all([0, 30, 60].map(addAll));
@@ -78,7 +85,7 @@ describe("the list of seeds", () => {
 
   it("NOCOPY-1: a line that a crash tore, and one that makes no sense, cost only themselves", async (t) => {
     const layout = await layoutOf(t);
-    const list = createSeedList(layout);
+    const list = listAt(layout);
     await list.add(seedAt("/first"));
     const torn = '{"path":"/torn","sizeBy';
     await appendFile(layout.seeds, `\n${torn}`);
@@ -104,10 +111,39 @@ describe("the list of seeds", () => {
     const layout = await layoutOf(t);
     await symlink("/dev/null", layout.seeds);
     const isStoreError = (error: unknown): boolean => isPsyncError(error, "ERR_PSYNC_STORE");
-    await assert.rejects(createSeedList(layout).add(seedAt("/a")), isStoreError);
+    await assert.rejects(listAt(layout).add(seedAt("/a")), isStoreError);
     await rm(layout.seeds);
     await mkdir(layout.seeds);
-    await assert.rejects(createSeedList(layout).add(seedAt("/a")), isStoreError);
+    await assert.rejects(listAt(layout).add(seedAt("/a")), isStoreError);
+  });
+
+  it("NOCOPY-1: lines that say nothing any more go, whoever adds meanwhile, and no other line does", async (t) => {
+    const layout = await layoutOf(t);
+    const stale = (i: number): string =>
+      JSON.stringify({ ...seedAt("/touched"), mtimeNs: String(i) });
+    const addAll = async (name: string): Promise<void> => {
+      const list = listAt(layout);
+      for (let i = 0; i < 20; i += 1) {
+        const lines = Array.from({ length: 200 }, (_, j) => stale(j));
+        await appendFile(layout.seeds, `\n${lines.join("\n")}\n`);
+        await list.add(seedAt(`/${name} ${i}`));
+        await list.add(seedAt(`/touched by ${name}`, BigInt(i)));
+      }
+    };
+    // What this appends without the lock may go; it is stale.
+    await Promise.all(["a", "b", "c"].map(addAll));
+    const other = listAt(layout);
+    await appendFile(
+      layout.seeds,
+      `${Array.from({ length: 2000 }, (_, j) => stale(j)).join("\n")}\n`,
+    );
+    await other.add(seedAt("/touched", 7n));
+    const files = await read(layout);
+    assert.equal(files.length, 64);
+    assert.equal(new Set(files.map(({ path }) => path)).size, 64);
+    const touched = files.filter(({ path }) => path.startsWith("/touched"));
+    assert.deepEqual(touched.map(({ mtimeNs }) => mtimeNs).sort(), [19n, 19n, 19n, 7n]);
+    assert.equal((await stat(layout.seeds)).mode & 0o777, 0o600);
   });
 
   it("NOCOPY-2: with the index gone, listed files are hashed again as they are, and those taken off the list are not", async (t) => {

@@ -10,7 +10,7 @@ import { errorMessage, PsyncError } from "../../core/errors.js";
 import { LIMITS } from "../../core/limits.js";
 import type { Logger } from "../../core/log.js";
 import { FUSE_CONFIG_PATH, userAllowOther } from "../fuseConfig.js";
-import { deviceNumber, findMount, isPsyncMount, type MountEntry } from "../mountTable.js";
+import { deviceNumber, findMount, isPsyncMount, type MountEntry } from "../../core/mountTable.js";
 import { unmountPath } from "../unmount.js";
 import { createCalls } from "./calls.js";
 import { deviceFds } from "./deviceFds.js";

@@ -7,7 +7,7 @@ import type { Clock } from "../../core/clock.js";
 import { errorMessage } from "../../core/errors.js";
 import { LIMITS } from "../../core/limits.js";
 import type { Logger } from "../../core/log.js";
-import { type MountEntry, readMountTable } from "../mountTable.js";
+import { type MountEntry, readMountTable } from "../../core/mountTable.js";
 import { unmountPath } from "../unmount.js";
 import type { Calls } from "./calls.js";
 import { isDeviceFd } from "./deviceFds.js";

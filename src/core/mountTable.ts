@@ -55,6 +55,17 @@ export function topmostMount(
   return onPath.findLast((entry) => !covered.has(entry.mountId)) ?? onPath.at(-1);
 }
 
+/** The mount that a path lies on. @param path absolute; symlinks in it are not followed */
+export function mountAbove(table: readonly MountEntry[], path: string): MountEntry | undefined {
+  let deepest = "";
+  for (const { mountpoint } of table) {
+    if (mountpoint.length <= deepest.length) continue;
+    const folder = mountpoint.endsWith("/") ? mountpoint : `${mountpoint}/`;
+    if (path === mountpoint || path.startsWith(folder)) deepest = mountpoint;
+  }
+  return topmostMount(table, deepest);
+}
+
 /** The `st_dev` of files on the mount, in glibc's encoding. Source: makedev(3). */
 export function deviceNumber(entry: MountEntry): number {
   const { deviceMajor: major, deviceMinor: minor } = entry;
