@@ -52,16 +52,17 @@ export interface StoreParts {
  * Opens the local store.
  *
  * @param access `write` must write; `cache` and `read` go on with a store that cannot be written, and `read`
- *   makes none where there is none. `change` must write too, and `look` changes nothing: both only to a store that is
+ *   makes none where there is none. `judge` is `read`, and leaves bad blocks where they lie. `change` must write too, and `look` changes nothing: both only to a store that is
  *   there, since of an empty one they would say that all is well
  * @throws ERR_PSYNC_STORE it is not to be used
  */
 export async function openLocalStore(
   { storePath, log, ...limits }: StoreParts,
-  access: "write" | "change" | "cache" | "read" | "look",
+  access: "write" | "change" | "cache" | "read" | "judge" | "look",
 ): Promise<Store> {
   const options = { path: storePath, clock: systemClock, log, ...limits };
   if (access === "cache" || access === "read") return openToRead({ ...options, wish: access });
+  if (access === "judge") return openToRead({ ...options, wish: "read", leavesBad: true });
   if (access !== "write" && !(await hasStoreName(storePath))) {
     throw new PsyncError("ERR_PSYNC_STORE", `there is no store at ${storePath}`, {
       hint: "mount the disk that it lies on, or name another one with --store or PSYNC_STORE",
