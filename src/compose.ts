@@ -20,6 +20,7 @@ import { createFileSystem } from "./mount/fileSystem.js";
 import { createFolderTree, createSingleListTree, type Tree } from "./mount/tree.js";
 import type { PullThrough } from "./server/blockServer.js";
 import { createPseudonym } from "./server/via.js";
+import { awaitSeeds } from "./source/awaitSeeds.js";
 import { withMemoryCache } from "./source/memoryCache.js";
 import { withSingleFlight } from "./source/singleFlight.js";
 import { watchReaders } from "./source/watchReaders.js";
@@ -168,15 +169,17 @@ export interface ReadPath {
  * Memory, one flight a block, store, servers: what every reader of a mount goes through.
  *
  * @param parts.seeds told of the block sizes that are asked for
+ * @param parts.awaitsSeeds whether reads wait for seeds that are still being hashed: where no server is asked
  */
 export function createReadPath(parts: {
   readonly store: BlockStore;
   readonly sizes: SizeMemory;
   readonly servers: ClosableSource;
-  readonly seeds?: Pick<StoreSeeds, "lookFor"> | undefined;
+  readonly seeds?: Pick<StoreSeeds, "lookFor" | "isHashing"> | undefined;
+  readonly awaitsSeeds?: boolean;
   readonly log: Logger;
 }): ReadPath {
-  const { store, sizes, servers, seeds, log } = parts;
+  const { store, sizes, servers, seeds, awaitsSeeds = false, log } = parts;
   const stored = createStoreThenFetch({
     store,
     fetcher: servers,
@@ -191,12 +194,16 @@ export function createReadPath(parts: {
       storeReadBytes: LIMITS.memory.storeReadKeptForWaitingBytes,
     },
   });
+  const isHashing = (): boolean => seeds?.isHashing() === true;
+  const awaited = awaitsSeeds
+    ? awaitSeeds(stored, { store, isHashing, clock: systemClock, log })
+    : stored;
   const failureMemoryMs = LIMITS.read.failedBlockMemoryMs;
   const noted: BlockSource = {
     fetch(request) {
       // Who reads a list asks for blocks of its block size.
       seeds?.lookFor(request.maxBytes);
-      return stored.fetch(request);
+      return awaited.fetch(request);
     },
   };
   const shared = withSingleFlight(noted, { clock: systemClock, failureMemoryMs });

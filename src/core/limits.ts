@@ -260,6 +260,8 @@ export const LIMITS = {
     sweepPauseMs: 50,
     /** Hashing waits for reads of the store this long at each piece; under a load that never ends it goes on. */
     quietWaitMs: 1_000,
+    /** Who can have a block from nowhere else looks this often whether it is known by now. */
+    lookAgainMs: 200,
     /** A seed that changes is hashed again by the same process after this; it may be a download that still grows. */
     hashAgainMs: 10 * 60_000,
     /** Files that are remembered besides those the store lists, some 200 bytes each; the oldest go first. */

@@ -77,6 +77,7 @@ export async function openReadOnlyStore(options: ReadOnlyStoreOptions): Promise<
       lookFor: () => undefined,
       hash: () => Promise.resolve(),
       hashBehind: () => undefined,
+      isHashing: () => false,
       lost: () => lostSeeds(layout, () => Promise.resolve(false)),
       begin: () => ({ add: refuse, keep: refuse }),
     },

@@ -61,6 +61,8 @@ export interface StoreSeeds extends SeedKeeper {
   hash(options: HashSeedsOptions): Promise<void>;
   /** Does the same behind everything else until the store is closed, also with what changes and what is looked for later. */
   hashBehind(): void;
+  /** Whether `hashBehind` has something to hash now, so that blocks may yet be found. */
+  isHashing(): boolean;
   /** The files of the store's list that lack blocks. @throws ERR_PSYNC_STORE the list cannot be read */
   lost(): Promise<LostSeed[]>;
 }
@@ -88,6 +90,7 @@ export class SeedSet implements StoreSeeds {
   /** Files that were seen to have changed, and when they may be hashed again. */
   readonly #changed = new Map<string, { readonly seed: SeedFile; readonly dueMs: number }>();
   #isNew = true;
+  #isHashing = false;
   #behind: Promise<void> | undefined;
 
   constructor(options: StoreSeedsOptions) {
@@ -150,6 +153,12 @@ export class SeedSet implements StoreSeeds {
     this.#behind ??= this.#hashUntilClosed();
   }
 
+  isHashing(): boolean {
+    const nowMs = this.#options.clock.nowMs();
+    const isDue = this.#isNew || [...this.#changed.values()].some(({ dueMs }) => dueMs <= nowMs);
+    return this.#behind !== undefined && (this.#isHashing || isDue);
+  }
+
   /** Waits for the end of what runs behind the store, once its signal is aborted. */
   async ended(): Promise<void> {
     this.#bell.ring();
@@ -209,6 +218,7 @@ export class SeedSet implements StoreSeeds {
     const isClosed = (): boolean => signal.aborted;
     while (!isClosed()) {
       try {
+        this.#isHashing = true;
         if (this.#isNew) {
           this.#isNew = false;
           await this.#hashAll({ signal, listed: true, pace });
@@ -218,8 +228,10 @@ export class SeedSet implements StoreSeeds {
           this.#changed.delete(key);
           await this.#hashFile(seed.path, seed.blockSizeBytes, pace);
         }
+        this.#isHashing = false;
         await this.#sweep(() => pause(clock, sweepPauseMs, signal));
       } catch (error) {
+        this.#isHashing = false;
         if (!isClosed()) log.warn(`seeds are not hashed: ${errorMessage(error)}`);
       }
       const dueMs = [...this.#changed.values()].map((change) => change.dueMs);
