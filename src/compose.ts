@@ -20,6 +20,7 @@ import { createFileSystem } from "./mount/fileSystem.js";
 import { createFolderTree, createSingleListTree, type Tree } from "./mount/tree.js";
 import type { PullThrough } from "./server/blockServer.js";
 import { createPseudonym } from "./server/via.js";
+import { awaitSeeds } from "./source/awaitSeeds.js";
 import { withMemoryCache } from "./source/memoryCache.js";
 import { withSingleFlight } from "./source/singleFlight.js";
 import { watchReaders } from "./source/watchReaders.js";
@@ -53,16 +54,17 @@ export interface StoreParts {
  * Opens the local store.
  *
  * @param access `write` must write; `cache` and `read` go on with a store that cannot be written, and `read`
- *   makes none where there is none. `change` must write too, and `look` changes nothing: both only to a store that is
+ *   makes none where there is none. `judge` is `read`, and leaves bad blocks where they lie. `change` must write too, and `look` changes nothing: both only to a store that is
  *   there, since of an empty one they would say that all is well
  * @throws ERR_PSYNC_STORE it is not to be used
  */
 export async function openLocalStore(
   { storePath, log, ...limits }: StoreParts,
-  access: "write" | "change" | "cache" | "read" | "look",
+  access: "write" | "change" | "cache" | "read" | "judge" | "look",
 ): Promise<Store> {
   const options = { path: storePath, clock: systemClock, log, ...limits };
   if (access === "cache" || access === "read") return openToRead({ ...options, wish: access });
+  if (access === "judge") return openToRead({ ...options, wish: "read", leavesBad: true });
   if (access !== "write" && !(await hasStoreName(storePath))) {
     throw new PsyncError("ERR_PSYNC_STORE", `there is no store at ${storePath}`, {
       hint: "mount the disk that it lies on, or name another one with --store or PSYNC_STORE",
@@ -168,15 +170,17 @@ export interface ReadPath {
  * Memory, one flight a block, store, servers: what every reader of a mount goes through.
  *
  * @param parts.seeds told of the block sizes that are asked for
+ * @param parts.awaitsSeeds whether reads wait for seeds that are still being hashed: where no server is asked
  */
 export function createReadPath(parts: {
   readonly store: BlockStore;
   readonly sizes: SizeMemory;
   readonly servers: ClosableSource;
-  readonly seeds?: Pick<StoreSeeds, "lookFor"> | undefined;
+  readonly seeds?: Pick<StoreSeeds, "lookFor" | "isHashing"> | undefined;
+  readonly awaitsSeeds?: boolean;
   readonly log: Logger;
 }): ReadPath {
-  const { store, sizes, servers, seeds, log } = parts;
+  const { store, sizes, servers, seeds, awaitsSeeds = false, log } = parts;
   const stored = createStoreThenFetch({
     store,
     fetcher: servers,
@@ -191,12 +195,16 @@ export function createReadPath(parts: {
       storeReadBytes: LIMITS.memory.storeReadKeptForWaitingBytes,
     },
   });
+  const isHashing = (): boolean => seeds?.isHashing() === true;
+  const awaited = awaitsSeeds
+    ? awaitSeeds(stored, { store, isHashing, clock: systemClock, log })
+    : stored;
   const failureMemoryMs = LIMITS.read.failedBlockMemoryMs;
   const noted: BlockSource = {
     fetch(request) {
       // Who reads a list asks for blocks of its block size.
       seeds?.lookFor(request.maxBytes);
-      return stored.fetch(request);
+      return awaited.fetch(request);
     },
   };
   const shared = withSingleFlight(noted, { clock: systemClock, failureMemoryMs });

@@ -38,7 +38,7 @@ export const checkCommand = defineCommand({
     const lists: FoundList[] = [];
     for await (const found of findLists(args.list, { signal })) lists.push(found);
     const seeds = await settings.seeds();
-    const store = await openLocalStore({ storePath: settings.storePath, log }, "read");
+    const store = await openLocalStore({ storePath: settings.storePath, log }, "judge");
     const quiet = args.quiet === true;
     const total = lists.reduce((sum, { list }) => sum + list.blockCount, 0);
     const progress = createProgress({ label: "check", total, quiet });
@@ -116,14 +116,21 @@ function incomplete(
     const unshown = missingCount + damagedCount - SHOWN_BLOCKS;
     if (unshown > 0) details.push(`    and ${unshown} more`);
   }
-  if (failed.length > SHOWN_LISTS) details.push(`and ${failed.length - SHOWN_LISTS} more lists`);
+  const unshownLists = failed.length - SHOWN_LISTS;
+  if (unshownLists > 0) details.push(`and ${formatCount(unshownLists, "more list")}`);
   details.push(...lostSeeds.slice(0, SHOWN_SEEDS).map(lostSeedLine));
   if (lostSeeds.length > SHOWN_SEEDS) {
-    details.push(`and ${lostSeeds.length - SHOWN_SEEDS} more files exported without a copy`);
+    const unshown = formatCount(lostSeeds.length - SHOWN_SEEDS, "more file");
+    details.push(`and ${unshown} exported without a copy`);
   }
+  const fetched = "`psync pin LIST --server URL` fetches what a server has";
+  const hint =
+    lostSeeds.length === 0
+      ? fetched
+      : `of a file that was exported without a copy psync has none: put it back as it was; ${fetched}`;
   return new PsyncError(
     isDamaged ? "ERR_PSYNC_CORRUPT" : "ERR_PSYNC_BLOCK_UNAVAILABLE",
     `${failed.length} of ${formatCount(listCount, "list")} cannot be read whole without a network`,
-    { details, hint: "`psync pin LIST --server URL` fetches what is not here" },
+    { details, hint },
   );
 }

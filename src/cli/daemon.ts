@@ -10,12 +10,15 @@ import { withDeadline } from "../core/abort.js";
 import { systemClock } from "../core/clock.js";
 import { errorMessage, PsyncError, type ErrorCode } from "../core/errors.js";
 import { LIMITS } from "../core/limits.js";
+import type { Logger } from "../core/log.js";
 import { openLogFile } from "./logFile.js";
+import type { CommandContext } from "./run.js";
 
 /** Set for the child, so that it mounts instead of starting a child of its own. */
 const CHILD_MARK = "PSYNC_DAEMON_CHILD";
 
 type DaemonReport =
+  | { readonly type: "warning"; readonly message: string }
   | { readonly type: "ready"; readonly mountpoint: string }
   | {
       readonly type: "failed";
@@ -35,29 +38,37 @@ export function isDaemonChild(): boolean {
 }
 
 /**
- * Starts this same command line in the background, and returns when its mount answers a `stat`.
+ * Starts this same command line in the background, and returns when its mount answers a `stat`. What it warns of until
+ * then goes to the log here too, since nobody reads its own without a reason.
  *
  * @throws what made the daemon fail; ERR_PSYNC_MOUNT where it ended or hung without saying why
  */
-export async function startDaemon(logPath: string, signal: AbortSignal): Promise<StartedDaemon> {
+export async function startDaemon(
+  logPath: string,
+  { log, signal }: Pick<CommandContext, "log" | "signal">,
+): Promise<StartedDaemon> {
   // What libfuse or Node itself say on stderr belongs into the log too.
-  const logFile = openLogFile(logPath);
+  const logFile = await openLogFile(logPath);
   const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
     detached: true,
     stdio: ["ignore", logFile, logFile, "ipc"],
     env: { ...process.env, [CHILD_MARK]: "1" },
   });
   closeSync(logFile);
-  const reported = new Promise<DaemonReport>((resolve, reject) => {
-    child.once("error", reject);
-    child.once("message", (message) => {
-      resolve(message as DaemonReport);
-    });
-    child.once("exit", (status, signalName) => {
-      const how = signalName ?? `status ${status ?? "?"}`;
-      reject(new PsyncError("ERR_PSYNC_MOUNT", `the daemon ended (${how}) before it was ready`));
-    });
-  });
+  const reported = new Promise<Exclude<DaemonReport, { readonly type: "warning" }>>(
+    (resolve, reject) => {
+      child.once("error", reject);
+      child.on("message", (message) => {
+        const report = message as DaemonReport;
+        if (report.type === "warning") log.warn(report.message);
+        else resolve(report);
+      });
+      child.once("exit", (status, signalName) => {
+        const how = signalName ?? `status ${status ?? "?"}`;
+        reject(new PsyncError("ERR_PSYNC_MOUNT", `the daemon ended (${how}) before it was ready`));
+      });
+    },
+  );
   reported.catch(() => undefined);
   // The child's own bounds end first; this one is for a child that hangs.
   const timeoutMs = 3 * LIMITS.mount.readyTimeoutMs;
@@ -93,6 +104,17 @@ async function endChild(child: ChildProcess): Promise<void> {
   cancel();
 }
 
+/** The log, whose warnings the parent gets too, for as long as it waits. */
+export function reportingWarnings(log: Logger): Logger {
+  return {
+    ...log,
+    warn(message) {
+      log.warn(message);
+      send({ type: "warning", message });
+    },
+  };
+}
+
 /** Tells the parent that the mount answers, and lets go of it and of the folder it was started in. */
 export function reportReady(mountpoint: string): void {
   process.chdir("/");
@@ -111,9 +133,13 @@ export function reportFailure(error: unknown): void {
   });
 }
 
+/** The last that the parent hears. */
 function report(message: DaemonReport): void {
-  if (!process.connected) return;
-  process.send?.(message, () => {
+  send(message, () => {
     if (process.connected) process.disconnect();
   });
+}
+
+function send(message: DaemonReport, onSent: () => void = () => undefined): void {
+  if (process.connected) process.send?.(message, onSent);
 }

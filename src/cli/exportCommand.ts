@@ -1,8 +1,9 @@
 /** `psync export`: bytes, files and folders into blocks and lists. */
 import { formatCount, formatSize, parseSize } from "../core/bytes.js";
-import { PsyncError } from "../core/errors.js";
+import { PsyncError, readAt } from "../core/errors.js";
 import { LIMITS } from "../core/limits.js";
 import type { TreeTotals } from "../transfer/exportTree.js";
+import { sayingWhatIsKept } from "./fullDisk.js";
 import { stdinChunks } from "./inputLists.js";
 import { writeJson, writeOut } from "./output.js";
 import { createProgress } from "./progress.js";
@@ -44,7 +45,11 @@ export const exportCommand = defineCommand({
       .example("psync export photos/ -o lists/", "a list for every file of the folder")
       .example("psync export --no-copy disk.iso -o lists/", "without a second copy of its bytes")
       .example("cat disk.iso | psync export > disk.iso.hashlist", "bare hashes, as the original"),
-  run: (args, context) => runExport(args, context),
+  run: (args, context) =>
+    sayingWhatIsKept(
+      () => runExport(args, context),
+      args.noCopy === true ? "" : ", or leave the blocks in the files with --no-copy",
+    ),
 });
 
 interface ExportArguments {
@@ -125,7 +130,7 @@ function describe(totals: TreeTotals): string {
 }
 
 function parseBlockSize(text: string): number {
-  const sizeBytes = parseSize(text);
+  const sizeBytes = readAt("--block-size", () => parseSize(text));
   const { maxSizeBytes } = LIMITS.block;
   if (sizeBytes < 1 || sizeBytes > maxSizeBytes) {
     throw new PsyncError("ERR_PSYNC_USAGE", `a block size of ${text} is out of range`, {

@@ -4,6 +4,7 @@ import { PsyncError } from "../core/errors.js";
 import { findLists } from "../hashlist/findLists.js";
 import type { FsckReport } from "../compose.js";
 import { fsckJson, fsckText, unrepairedError, unrepairedHashes } from "./fsckReport.js";
+import { sayingWhatIsKept } from "./fullDisk.js";
 import { writeJson, writeOut } from "./output.js";
 import { createProgress, type Progress } from "./progress.js";
 import { defineCommand, listsOption, serverOption, type CommandContext } from "./run.js";
@@ -36,7 +37,7 @@ export const fsckCommand = defineCommand({
       .option("json", { type: "boolean", describe: "as JSON" })
       .example("psync fsck --lists lists/", "changes nothing; status 5 where anything is wrong")
       .example("psync fsck --repair --server http://localhost:8000", "fetches again what is bad"),
-  run: (args, context) => runFsck(args, context),
+  run: (args, context) => sayingWhatIsKept(() => runFsck(args, context)),
 });
 
 interface FsckArguments {

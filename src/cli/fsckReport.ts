@@ -33,7 +33,7 @@ export function fsckText(report: FsckReport, affected: AffectedLists, storePath:
   }
   if (affected.lacking.length > 0) lines.push(SEEDS_UNSEEN);
   if (lines.length > 0) lines.push("");
-  return `${lines.join("\n")}${lines.length > 0 ? "\n" : ""}${formatTable(countRows(report))}`;
+  return `${lines.join("\n")}${lines.length > 0 ? "\n" : ""}${formatTable(countRows(report, affected))}`;
 }
 
 const SEEDS_UNSEEN =
@@ -43,8 +43,14 @@ const SAID: Readonly<Record<Problem["outcome"], string>> = {
   bad: "bad",
   restored: "restored",
   lost: "lost",
-  left: "cannot be repaired",
+  left: "cannot be read or moved",
 };
+
+const UNNAMED = "wrong and not named";
+
+function countOf({ problems }: FsckReport, wanted: Problem["outcome"]): number {
+  return problems.filter(({ outcome }) => outcome === wanted).length;
+}
 
 function problemLines(problem: Problem, { placesOf }: AffectedLists): readonly string[] {
   const { place, hash, why, outcome, servers } = problem;
@@ -56,15 +62,22 @@ function problemLines(problem: Problem, { placesOf }: AffectedLists): readonly s
   return lines;
 }
 
-function countRows(report: FsckReport): readonly (readonly string[])[] {
-  const { repair, problems, index } = report;
-  const count = (wanted: Problem["outcome"]): number =>
-    problems.filter(({ outcome }) => outcome === wanted).length;
-  const rows = [["checked", `${report.checkedCount}, ${formatSize(report.checkedBytes)}`]];
-  if (repair) rows.push(["restored", `${count("restored")}`]);
-  else rows.push(["bad", `${count("bad")}`]);
-  rows.push(["lost", `${count("lost")}`], ["cannot be repaired", `${count("left")}`]);
-  if (report.unnamedCount > 0) rows.push(["wrong and not named", `${report.unnamedCount}`]);
+function countRows(
+  report: FsckReport,
+  { listCount, lacking, unreadCount }: AffectedLists,
+): readonly (readonly string[])[] {
+  const { repair, index } = report;
+  const checked = `${report.checkedCount}, ${formatSize(report.checkedBytes)} in good ones`;
+  const rows = [["checked", checked]];
+  for (const outcome of [repair ? "restored" : "bad", "lost", "left"] as const) {
+    rows.push([SAID[outcome], `${countOf(report, outcome)}`]);
+  }
+  if (report.unnamedCount > 0) rows.push([UNNAMED, `${report.unnamedCount}`]);
+  if (listCount > 0) {
+    const more = lacking.length > 0 ? "; see `psync check --offline LIST`" : "";
+    rows.push(["lists that lack blocks", `${lacking.length} of ${listCount}${more}`]);
+  }
+  if (unreadCount > 0) rows.push(["lists not read", `${unreadCount}`]);
   rows.push(
     ["exported files lost", `${report.lostSeeds.length}`],
     ["not a block", `${report.strangeNames.length}`],
@@ -96,7 +109,13 @@ export function fsckJson(report: FsckReport, affected: AffectedLists): unknown {
 export function unrepairedError(report: FsckReport): PsyncError | undefined {
   const count = unrepaired(report).length + report.unnamedCount;
   if (count === 0) return undefined;
-  const problem = `${formatCount(count, "block")} of the store ${report.repair ? "could not be repaired" : "wrong"}`;
+  const parts = (["bad", "lost", "left"] as const)
+    .map((outcome) => ({ said: SAID[outcome], count: countOf(report, outcome) }))
+    .concat({ said: UNNAMED, count: report.unnamedCount })
+    .filter((part) => part.count > 0)
+    .map((part) => `${part.count} ${part.said}`);
+  const still = report.repair ? " still" : "";
+  const problem = `${formatCount(count, "block")} of the store ${count === 1 ? "is" : "are"}${still} wrong: ${parts.join(", ")}`;
   return new PsyncError("ERR_PSYNC_CORRUPT", problem, {
     hint: report.repair
       ? "name a server that has them: psync fsck --repair --server URL; to give up a lost one, remove its file from quarantine/"

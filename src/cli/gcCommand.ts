@@ -5,6 +5,7 @@ import { findLists } from "../hashlist/findLists.js";
 import type { SweepTotals } from "../block/ports.js";
 import type { NamedBlocks, Unneeded } from "../transfer/keptBlocks.js";
 import { canAsk, confirm } from "./confirm.js";
+import { warningOfEmpty } from "./emptyLists.js";
 import { writeJson } from "./output.js";
 import { giveUpLost } from "./giveUpLost.js";
 import { createProgress } from "./progress.js";
@@ -54,7 +55,8 @@ async function collectGarbage(args: GcArguments, context: CommandContext): Promi
     // Before the lists are read: what is claimed after this stays, whether its list was seen or not.
     const sweep = dryRun ? undefined : await store.startSweep();
     try {
-      const named = await namedBlocks(findLists(args.keep, { signal }));
+      const needed = warningOfEmpty(findLists(args.keep, { signal }), log);
+      const named = await namedBlocks(needed);
       const claimed = store.claimed();
       const garbage = await findUnneeded(store.list("kept"), {
         store: store.blocks,

@@ -1,5 +1,6 @@
 /** `psync get`: the blocks of lists, kept in the store. */
 import { PsyncError } from "../core/errors.js";
+import { sayingWhatIsKept } from "./fullDisk.js";
 import { readInputLists } from "./inputLists.js";
 import { keepLists } from "./keepLists.js";
 import { defineCommand, explainOption, limitRateOption, seedOption, serverOption } from "./run.js";
@@ -42,13 +43,14 @@ export const getCommand = defineCommand({
       args.source.filter((text) => !isServer(text)),
       context,
     );
-    await keepLists(lists, context, {
+    const options = {
       label: "get",
       servers,
       force: args.force === true,
       explain: args.explain === true,
       json: args.json === true,
       quiet: args.quiet === true,
-    });
+    };
+    await sayingWhatIsKept(() => keepLists(lists, context, options));
   },
 });

@@ -1,8 +1,7 @@
 /** `psync info`: what lists say, and how much of each is in the store. */
 import { formatSize } from "../core/bytes.js";
-import { oneLine } from "../core/log.js";
 import { readInputLists } from "./inputLists.js";
-import { formatTable, writeJson, writeOut } from "./output.js";
+import { formatTable, lostSeedLine, writeJson, writeOut } from "./output.js";
 import { defineCommand } from "./run.js";
 import type { ListInfo } from "../transfer/listInfo.js";
 import type { LostSeed } from "../compose.js";
@@ -53,6 +52,9 @@ export const infoCommand = defineCommand({
 
 const SHOWN_SEEDS = 20;
 
+/** Of what is missing: of the store's lost files, any may have been it, and none need. */
+const PERHAPS_IN = "missing, perhaps";
+
 function describe(info: NamedInfo): string {
   const { sizeBytes, blockCount, distinctBlockCount, lostSeeds } = info;
   const size =
@@ -70,11 +72,9 @@ function describe(info: NamedInfo): string {
     ["cached", `${info.cachedCount}`],
     ["in seeds", `${info.seedCount}`],
     ["missing", `${info.missingCount}`],
-    ...lostSeeds
-      .slice(0, SHOWN_SEEDS)
-      .map(({ path, state }) => ["lost seed", `${state}: ${oneLine(path)}`]),
+    ...lostSeeds.slice(0, SHOWN_SEEDS).map((seed) => [PERHAPS_IN, lostSeedLine(seed)]),
     ...(lostSeeds.length > SHOWN_SEEDS
-      ? [["lost seed", `and ${lostSeeds.length - SHOWN_SEEDS} more`]]
+      ? [[PERHAPS_IN, `and ${lostSeeds.length - SHOWN_SEEDS} more`]]
       : []),
   ]);
 }

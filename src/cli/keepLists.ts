@@ -91,7 +91,7 @@ export async function keepLists(
         failed,
       });
     }
-    if (lackingCount > 0) throw unavailableBlocks(totals);
+    if (lackingCount > 0) throw unavailableBlocks(totals, { isServed: servers.length > 0 });
   } finally {
     await source.close();
     await store.close();

@@ -1,7 +1,8 @@
 /** A daemon's log: lines with the time and the level, in a file of the store. */
-import { appendFileSync, constants, mkdirSync, openSync, renameSync, statSync } from "node:fs";
+import { appendFileSync, constants, openSync, renameSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { hash } from "node:crypto";
+import { makeFolders } from "../core/atomicFile.js";
 import { errorMessage, isPsyncError, PsyncError } from "../core/errors.js";
 import { LIMITS } from "../core/limits.js";
 import { foreignness } from "../core/ownership.js";
@@ -27,12 +28,12 @@ const APPEND = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | con
  * @returns a file descriptor
  * @throws ERR_PSYNC_STORE it cannot be written, or the store is not this user's alone
  */
-export function openLogFile(path: string): number {
+export async function openLogFile(path: string): Promise<number> {
   const folder = dirname(path);
   try {
     refuseForeign(path, dirname(folder));
     refuseForeign(path, folder);
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    await makeFolders(folder, 0o700);
     return openSync(path, APPEND, 0o600);
   } catch (error) {
     if (isPsyncError(error)) throw error;

@@ -6,7 +6,13 @@ import { errorMessage, PsyncError } from "../core/errors.js";
 import { LIMITS } from "../core/limits.js";
 import type { Logger } from "../core/log.js";
 import { closeInTime } from "./closeInTime.js";
-import { isDaemonChild, reportFailure, reportReady, startDaemon } from "./daemon.js";
+import {
+  isDaemonChild,
+  reportFailure,
+  reportingWarnings,
+  reportReady,
+  startDaemon,
+} from "./daemon.js";
 import { createFileLogger, daemonLogPath } from "./logFile.js";
 import { writeOut } from "./output.js";
 import {
@@ -52,7 +58,8 @@ export const mountCommand = defineCommand({
     const mountpoint = resolve(args.mountpoint);
     const logPath = daemonLogPath(context.settings.storePath, mountpoint);
     if (isDaemonChild()) {
-      const log = createFileLogger(logPath, args.verbose === true ? "debug" : "info");
+      const lowest = args.verbose === true ? "debug" : "info";
+      const log = reportingWarnings(createFileLogger(logPath, lowest));
       try {
         await mountUntilStopped({ ...args, mountpoint }, { ...context, log }, (ready) => {
           log.info(ready);
@@ -64,7 +71,7 @@ export const mountCommand = defineCommand({
         throw error;
       }
     } else if (args.daemon === true) {
-      const { pid } = await startDaemon(logPath, context.signal);
+      const { pid } = await startDaemon(logPath, context);
       context.log.info(`${mountpoint} is mounted by process ${pid}, which logs to ${logPath}`);
     } else {
       await mountUntilStopped({ ...args, mountpoint }, context, (ready) => {
@@ -115,6 +122,7 @@ async function mountUntilStopped(
     sizes: store.sizes,
     seeds: store.seeds,
     servers,
+    awaitsSeeds: asked.length === 0,
     log,
   });
   const source = asked.length > 0 ? servers : undefined;

@@ -1,6 +1,7 @@
 /** `psync pin`: every block of lists is kept, moved from the cache, copied from a seed, or fetched. */
 import { findLists } from "../hashlist/findLists.js";
 import type { NamedList } from "../transfer/getBlocks.js";
+import { sayingWhatIsKept } from "./fullDisk.js";
 import { keepLists } from "./keepLists.js";
 import {
   defineCommand,
@@ -32,13 +33,14 @@ export const pinCommand = defineCommand({
     for await (const { path, list } of findLists(args.list, { signal })) {
       lists.push({ name: path, list });
     }
-    await keepLists(lists, context, {
+    const options = {
       label: "pin",
       servers,
       force: false,
       explain: args.explain === true,
       json: args.json === true,
       quiet: args.quiet === true,
-    });
+    };
+    await sayingWhatIsKept(() => keepLists(lists, context, options));
   },
 });

@@ -39,7 +39,10 @@ export function defineCommand<Args extends GlobalArguments>(
     command,
     describe,
     builder,
-    handler: (args) => runCommand(args, (context) => run(args, context)),
+    handler: (args) => {
+      refuseEmpty(args, positionalsOf(command));
+      return runCommand(args, (context) => run(args, context));
+    },
   };
 }
 
@@ -121,6 +124,30 @@ async function runCommand(
     await work({ settings, log: createStderrLogger(args), signal: controller.signal });
   } finally {
     for (const name of SIGNALS) process.removeListener(name, onSignal);
+  }
+}
+
+/** The names in `mount <lists> <mountpoint>`. */
+function positionalsOf(command: string | readonly string[]): ReadonlySet<string> {
+  return new Set(
+    [
+      ...[command]
+        .flat()
+        .join(" ")
+        .matchAll(/[<[](\w+)/g),
+    ].map(([, name = ""]) => name),
+  );
+}
+
+/** Nothing is named by an empty text; it comes of a variable of the shell that is not set, and would be this folder. */
+function refuseEmpty(args: GlobalArguments, positionals: ReadonlySet<string>): void {
+  for (const [name, value] of Object.entries(args)) {
+    // yargs gives a long option also in camel case.
+    if (/[A-Z]/.test(name) || ![value].flat().includes("")) continue;
+    const shown = positionals.has(name) ? name : `${name.length === 1 ? "-" : "--"}${name}`;
+    throw new PsyncError("ERR_PSYNC_USAGE", `${shown} is empty`, {
+      hint: "leave it out, or say what it is; a variable of the shell may not be set",
+    });
   }
 }
 

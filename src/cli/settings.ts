@@ -85,8 +85,11 @@ export function resolveSettings(
       const servers = nearer?.map((server) => asConfigured(server, configured)) ?? configured;
       return servers.map((server) => ({ ...server, proxies }));
     },
-    cacheQuotaBytes: async () =>
-      args.cacheSize === undefined ? (await config()).cacheQuotaBytes : parseSize(args.cacheSize),
+    cacheQuotaBytes: async () => {
+      const { cacheSize } = args;
+      if (cacheSize === undefined) return (await config()).cacheQuotaBytes;
+      return readAt("--cache-size", () => parseSize(cacheSize));
+    },
     minFree: async () => {
       const { minFree } = args;
       if (minFree === undefined) return (await config()).minFree;

@@ -1,6 +1,7 @@
 /** `psync unpin`: blocks of lists are handed back to the cache. */
 import { formatCount, formatSize } from "../core/bytes.js";
 import { findLists, type FoundList } from "../hashlist/findLists.js";
+import { warningOfEmpty } from "./emptyLists.js";
 import { giveUpLost } from "./giveUpLost.js";
 import { writeJson } from "./output.js";
 import { createProgress } from "./progress.js";
@@ -35,7 +36,7 @@ export const unpinCommand = defineCommand({
         const without = new Set<string>();
         const unpinned = await namedBlocks(noting(findLists(args.list, { signal }), without));
         const others = findLists(args.keep ?? [], { signal, without });
-        const named = (await namedBlocks(others)).hashes;
+        const named = (await namedBlocks(warningOfEmpty(others, log))).hashes;
         const found = await findUnneeded(unpinned.hashes, {
           store: store.blocks,
           named,

@@ -1,6 +1,16 @@
 /** A file that is there whole or not at all: written beside its place, synced, and renamed into it. */
 import { randomBytes } from "node:crypto";
-import { lstat, open, readlink, realpath, rename, rm, type FileHandle } from "node:fs/promises";
+import {
+  lstat,
+  mkdir,
+  open,
+  readlink,
+  realpath,
+  rename,
+  rm,
+  stat,
+  type FileHandle,
+} from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { PsyncError, systemErrorCode } from "./errors.js";
 
@@ -76,6 +86,36 @@ async function replaceableMode(path: string): Promise<number | undefined> {
   throw new PsyncError("ERR_PSYNC_USAGE", `${path} is there and is not an ordinary file`, {
     hint: "name a file; for a device or a pipe write to stdout: psync … > PATH",
   });
+}
+
+/**
+ * Makes a folder and those above it. Node's own `recursive` says ENOENT where the disk is full (native-notes/node.md).
+ *
+ * @returns the first one that was made, undefined where it was there
+ * @throws the system's error; EEXIST where something that is no folder is in the way
+ */
+export async function makeFolders(path: string, mode = 0o777): Promise<string | undefined> {
+  const toMake = [path];
+  let firstMade: string | undefined;
+  let isGoingUp = true;
+  for (let next = toMake.at(-1); next !== undefined; next = toMake.at(-1)) {
+    try {
+      await mkdir(next, { mode });
+      firstMade ??= next;
+    } catch (error) {
+      const code = systemErrorCode(error);
+      const parent = dirname(next);
+      if (code === "ENOENT" && isGoingUp && parent !== next) {
+        toMake.push(parent);
+        continue;
+      }
+      const present = code === "EEXIST" ? await stat(next).catch(() => undefined) : undefined;
+      if (present?.isDirectory() !== true) throw error;
+    }
+    isGoingUp = false;
+    toMake.pop();
+  }
+  return firstMade;
 }
 
 /** Makes the names in a folder durable: a rename is on the disk only after this (fsync(2), "Description"). */

@@ -274,6 +274,8 @@ export const LIMITS = {
     maxNoted: 65_536,
     /** Lines of the list that say nothing any more, beside as many as there are files, before it is written anew. */
     maxStaleLines: 1_024,
+    /** Who can have a block from nowhere else looks this often whether it is known by now. */
+    lookAgainMs: 200,
     /** A seed that changes is hashed again by the same process after this; it may be a download that still grows. */
     hashAgainMs: 10 * 60_000,
     /** Files that are remembered besides those the store lists, some 200 bytes each; the oldest go first. */

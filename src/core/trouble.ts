@@ -2,6 +2,7 @@
  * Trouble that lasts, said in the log when it begins, once in a while as long as it goes on, and when it is over:
  * not a line for each block that it concerns.
  */
+import { formatCount } from "./bytes.js";
 import type { Clock } from "./clock.js";
 import { isPsyncError, errorMessage } from "./errors.js";
 import { LIMITS } from "./limits.js";
@@ -25,8 +26,8 @@ export interface TroubleOptions {
   readonly failing: string;
   /** What the first success means, as in "blocks are cached again". */
   readonly over: string;
-  /** What each call is about, in the plural. */
-  readonly counted: string;
+  /** What each call is about, of one and of several. */
+  readonly counted: readonly [one: string, several: string];
 }
 
 /** Cost: a comparison a call; however failures and successes alternate, at most two lines a minute. */
@@ -41,7 +42,8 @@ export function createTrouble(options: TroubleOptions): Trouble {
       untoldCount += count;
       totalCount += count;
       if (clock.nowMs() < quietUntilMs) return;
-      const since = untoldCount > 1 ? `; ${untoldCount} ${counted} since this was last said` : "";
+      const untold = formatCount(untoldCount, ...counted);
+      const since = untoldCount > 1 ? `; ${untold} since this was last said` : "";
       log.warn(`${failing}: ${explain(error)}${since}`);
       quietUntilMs = clock.nowMs() + LIMITS.log.troubleMs;
       isTold = true;
@@ -49,7 +51,7 @@ export function createTrouble(options: TroubleOptions): Trouble {
     },
     worked() {
       if (!isTold) return;
-      log.info(`${over}; ${totalCount} ${counted}`);
+      log.info(`${over}; ${formatCount(totalCount, ...counted)}`);
       isTold = false;
       totalCount = 0;
       untoldCount = 0;

@@ -13,6 +13,8 @@ export interface FoundList {
   /** Absolute and without symlinks: the same by whichever path the list was found. Of a pipe, its path. */
   readonly realPath: string;
   readonly list: Hashlist;
+  /** Of the list's own file: none where it was cut to nothing, while the list of an empty file has a trailer. */
+  readonly listFileBytes: number;
 }
 
 export interface FindOptions {
@@ -27,6 +29,7 @@ export interface FindOptions {
  * a folder for all lists in it. Whoever removes what no list names must not miss one, so all of them are read or
  * it fails.
  *
+ * @throws ERR_PSYNC_NO_ENTRY there is nothing at one of the paths
  * @throws ERR_PSYNC_BAD_HASHLIST one of them is not a list, or a list, folder or symlink cannot be read
  * @throws ERR_PSYNC_USAGE a folder has no list in it, as one where a disk is not mounted
  * @throws the signal's reason
@@ -39,7 +42,7 @@ export async function* findLists(
     let foundCount = 0;
     for await (const place of placesAt(path, signal)) {
       foundCount += 1;
-      if (!without.has(place.realPath)) yield { ...place, list: await readOne(place.path, signal) };
+      if (!without.has(place.realPath)) yield { ...place, ...(await readOne(place.path, signal)) };
     }
     if (foundCount === 0) {
       throw new PsyncError("ERR_PSYNC_USAGE", `there is no list in the folder ${path}`, {
@@ -53,9 +56,11 @@ export async function* findLists(
 type Place = Pick<FoundList, "path" | "realPath">;
 
 async function* placesAt(path: string, signal: AbortSignal): AsyncGenerator<Place> {
-  const stats = await orAbort(stat(path), signal).catch((error: unknown) =>
-    unreadable("hashlist", path, error),
-  );
+  const stats = await orAbort(stat(path), signal).catch((error: unknown) => {
+    // A slip of the pen, which says nothing of lists that are needed.
+    if (ABSENT.has(systemErrorCode(error) ?? "")) throw noEntry(path, error);
+    return unreadable("hashlist", path, error);
+  });
   if (stats.isDirectory()) {
     yield* walk({ path, realPath: await realPathOf(path) }, { walked: new Set(), signal });
   } else {
@@ -64,6 +69,7 @@ async function* placesAt(path: string, signal: AbortSignal): AsyncGenerator<Plac
   }
 }
 
+const ABSENT: ReadonlySet<string> = new Set(["ENOENT", "ENOTDIR"]);
 const NOT_A_FILE = new Error("it is not a file");
 
 /** Folders are told apart by their paths: numbers of inodes are not unique everywhere, and not exact above 2^53. */
@@ -138,13 +144,23 @@ async function realPathOf(path: string): Promise<string> {
   return realpath(path).catch((error: unknown) => unreadable("path", path, error));
 }
 
-async function readOne(path: string, signal: AbortSignal): Promise<Hashlist> {
+async function readOne(
+  path: string,
+  signal: AbortSignal,
+): Promise<Pick<FoundList, "list" | "listFileBytes">> {
   try {
-    return (await orAbort(readHashlist(path), signal)).list;
+    const { list, stats } = await orAbort(readHashlist(path), signal);
+    return { list, listFileBytes: Number(stats.size) };
   } catch (error) {
     if (signal.aborted || isPsyncError(error, "ERR_PSYNC_BAD_HASHLIST")) throw error;
     return unreadable("hashlist", path, error);
   }
+}
+
+function noEntry(path: string, error: unknown): PsyncError {
+  const problem = `cannot read the hashlist ${path}: ${errorMessage(error)}`;
+  const hint = "see whether the path is right, and its disk mounted";
+  return new PsyncError("ERR_PSYNC_NO_ENTRY", problem, { hint, cause: error });
 }
 
 function unreadable(what: string, path: string, error: unknown): never {

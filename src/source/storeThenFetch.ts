@@ -50,14 +50,14 @@ export function createStoreThenFetch(options: StoreThenFetchOptions): StoreThenF
     log,
     failing: "the store could not be read, servers are asked instead",
     over: "the store can be read again",
-    counted: "reads failed",
+    counted: ["read failed", "reads failed"],
   });
   const uncached = createTrouble({
     clock,
     log,
     failing: "nothing is cached, reads go on",
     over: "blocks are cached again",
-    counted: "blocks were not cached",
+    counted: ["block was not cached", "blocks were not cached"],
   });
 
   const fromStore = async (request: BlockRequest): Promise<VerifiedBlock | undefined> => {

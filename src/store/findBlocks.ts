@@ -59,19 +59,19 @@ export interface BlockFinderOptions {
   readonly clock: Clock;
   readonly log: Logger;
   /** Bad blocks are left where they are. */
-  readonly readOnly: boolean;
+  readonly leavesBad: boolean;
 }
 
 const PLACES: readonly BlockPlace[] = ["kept", "cached", "kept"];
 
 export function createBlockFinder(options: BlockFinderOptions): BlockFinder {
-  const { layout, clock, log, readOnly } = options;
+  const { layout, clock, log, leavesBad } = options;
   const unread = createTrouble({
     clock,
     log,
     failing: "a cached block is taken as not there",
     over: "cached blocks can be read again",
-    counted: "reads of them failed",
+    counted: ["read of them failed", "reads of them failed"],
   });
   const find = async (hash: BlockHash): Promise<StoredBlock | undefined> => {
     let failure: Error | undefined;
@@ -116,8 +116,8 @@ export function createBlockFinder(options: BlockFinderOptions): BlockFinder {
 
   const setAside: BlockFinder["setAside"] = async (place, hash, bad) => {
     const path = blockPath(layout, place, hash);
-    if (readOnly) {
-      log.warn(`bad block left at ${path}, the store is open for reading only: ${bad.why}`);
+    if (leavesBad) {
+      log.warn(`bad block left at ${path}: ${bad.why}`);
       return "left";
     }
     const aside = place === "kept" ? lostPath(layout, hash) : quarantinePath(layout, hash);

@@ -5,6 +5,7 @@
 import { setMaxListeners } from "node:events";
 import type { BlockPlace, BlockSource } from "../block/ports.js";
 import type { Clock } from "../core/clock.js";
+import { formatCount } from "../core/bytes.js";
 import { inParallel } from "../core/inParallel.js";
 import { LIMITS } from "../core/limits.js";
 import type { Logger } from "../core/log.js";
@@ -57,6 +58,7 @@ export interface FsckReport {
   readonly repair: boolean;
   /** With those that an interrupted run had checked. */
   readonly checkedCount: number;
+  /** In those that are good: how long one is that cannot be read, nobody knows. */
   readonly checkedBytes: number;
   readonly problems: readonly Problem[];
   /** More problems than are named. */
@@ -190,7 +192,7 @@ class FsckRun {
     if (!saved) return;
     const minutes = Math.round(saved.ageMs / 60_000);
     log.info(
-      `going on where a check was interrupted ${minutes} min ago, after ${saved.checkedCount} blocks; ` +
+      `going on where a check was interrupted ${minutes} min ago, after ${formatCount(saved.checkedCount, "block")}; ` +
         "--restart begins anew",
     );
     this.#place = saved.place;

@@ -12,6 +12,7 @@ import { LIMITS } from "../core/limits.js";
 import type { Logger } from "../core/log.js";
 import { openIndexFile, OtherSchemaError, type IndexFile } from "./indexFile.js";
 import { FILE_MODE, quarantinePath, type StoreLayout } from "./layout.js";
+import { isFullDisk } from "./storeError.js";
 
 export interface IndexConnectionOptions {
   readonly layout: StoreLayout;
@@ -119,8 +120,8 @@ export class IndexConnection {
 
   /** The same failure comes with every block: once is enough until it has worked again, and then once a minute. */
   #warnOnce(doing: string, error: unknown): void {
-    const message = errorMessage(error);
     const { layout, clock, log } = this.#options;
+    const message = isFullDisk(layout.index, error) ? "the disk is full" : errorMessage(error);
     const nowMs = clock.nowMs();
     const last = this.#failures.get(doing);
     const isOld = last?.hasWorkedSince === true && nowMs >= last.atMs + LIMITS.log.troubleMs;

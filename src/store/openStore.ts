@@ -43,6 +43,8 @@ export interface StoreOptions {
   readonly minFree?: FreeSpace | undefined;
   /** Nothing is made, moved or removed, and no index is opened; nothing is cached, and what keeps throws. */
   readonly readOnly?: boolean | undefined;
+  /** Bad blocks are left where they lie, and count as not there, although the store is open for writing. */
+  readonly leavesBad?: boolean | undefined;
 }
 
 /** The records of servers in a store's index. */
@@ -91,14 +93,14 @@ export interface Store {
  * Cost: a few milliseconds, whatever the store holds; an index that was lost is made anew behind it.
  */
 export async function openStore(options: StoreOptions): Promise<Store> {
-  const { path, clock, log, readOnly = false } = options;
+  const { path, clock, log, readOnly = false, leavesBad = false } = options;
   const cacheQuotaBytes = options.cacheQuotaBytes ?? LIMITS.store.cacheQuotaBytes;
   const layout = storeLayout(path);
   if (readOnly) return openReadOnlyStore({ layout, clock, log });
 
   await prepareFolders(layout);
   const temp = await orStoreError("write in", layout.tmp, () => openTempFiles(layout.tmp, log));
-  const finder = createBlockFinder({ layout, clock, log, readOnly });
+  const finder = createBlockFinder({ layout, clock, log, leavesBad });
   const calls = createOpenCalls(path);
   const closing = new AbortController();
   // Every block that waits to be cached listens; whoever fetches them bounds their number.

@@ -28,7 +28,7 @@ export interface ReadOnlyStoreOptions {
 export async function openReadOnlyStore(options: ReadOnlyStoreOptions): Promise<Store> {
   const { layout, clock, log } = options;
   if (await isThere(layout.path)) await assertStore(layout);
-  const finder = createBlockFinder({ layout, clock, log, readOnly: true });
+  const finder = createBlockFinder({ layout, clock, log, leavesBad: true });
   const calls = createOpenCalls(layout.path);
   const sizes = new Map<string, number>();
   const refuse = (): Promise<never> =>
@@ -78,6 +78,7 @@ export async function openReadOnlyStore(options: ReadOnlyStoreOptions): Promise<
       lookFor: () => undefined,
       hash: () => Promise.resolve(),
       hashBehind: () => undefined,
+      isHashing: () => false,
       lost: () =>
         lostSeeds(layout, createSeedCalls({ clock, log }), () => Promise.resolve("not hashed")),
       begin: () => ({ add: refuse, keep: refuse }),

@@ -33,7 +33,7 @@ export function createReopeningStore(options: ReopeningOptions): Store {
     log,
     failing: `nothing is cached in ${path}`,
     over: `blocks are cached in ${path} again`,
-    counted: "blocks were not cached",
+    counted: ["block was not cached", "blocks were not cached"],
   });
   const calls = createOpenCalls(path);
   const wishes = withWishes(reader.seeds);

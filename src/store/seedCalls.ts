@@ -51,7 +51,7 @@ export function createSeedCalls(options: SeedCallsOptions): SeedCalls {
     log,
     failing: "seeds are not read",
     over: "seeds are read again",
-    counted: "calls",
+    counted: ["call", "calls"],
   });
   let table: Promise<readonly MountEntry[]> | undefined;
   let tableEndMs = 0;

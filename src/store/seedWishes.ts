@@ -27,6 +27,7 @@ export function withWishes(seeds: StoreSeeds): StoreSeeds & {
       hashesBehind = true;
     },
     hash: (options) => seeds.hash(options),
+    isHashing: () => seeds.isHashing(),
     lost: () => seeds.lost(),
     begin: (file) => seeds.begin(file),
     async later(others) {

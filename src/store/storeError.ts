@@ -1,4 +1,5 @@
 /** Failed system calls of the store as one typed error: what was done, to which path, what to do now. */
+import { statfsSync } from "node:fs";
 import { statfs } from "node:fs/promises";
 import { dirname } from "node:path";
 import { formatSize } from "../core/bytes.js";
@@ -14,11 +15,11 @@ interface Explanation {
 const EXPLANATIONS = {
   ENOSPC: {
     what: "no space is left on the disk",
-    hint: "free space on that disk, lower cacheSize in config.json or --cache-size, or give another store with --store",
+    hint: "free space on that disk (`psync gc` removes kept blocks that no list names), or give another store with --store",
   },
   EDQUOT: {
     what: "the disk quota of this user is used up",
-    hint: "see `quota -s`: free space, lower cacheSize in config.json or --cache-size, or give another store with --store",
+    hint: "see `quota -s`: free space (`psync gc` removes kept blocks that no list names), or give another store with --store",
   },
   EROFS: {
     what: "the file system is mounted read-only",
@@ -72,7 +73,7 @@ export function storeError(
 ): PsyncError {
   if (isPsyncError(error)) return error;
   const code = systemErrorCode(error);
-  const known = found ?? explanationOf(code);
+  const known = found ?? explanationOf(isFullDisk(path, error) ? "ENOSPC" : code);
   const what =
     known === undefined ? errorMessage(error) : `${known.what} (${code ?? ""})${known.seen ?? ""}`;
   return new PsyncError("ERR_PSYNC_STORE", `cannot ${doing} ${path}: ${what}`, {
@@ -105,6 +106,24 @@ async function lookInto(path: string, error: unknown): Promise<Explanation | und
   // The file itself need not be there.
   if (code === "ENOSPC") return statfs(dirname(path)).then(describeDisk, () => undefined);
   return code === "EMFILE" ? describeOpenFiles() : undefined;
+}
+
+/** Less than this SQLite cannot go on with: pages of its index, and 32 KiB of memory that is shared. */
+const SQLITE_ROOM_BYTES = 64 * 1024;
+
+/** Whether SQLite failed for want of room on the disk of a path: where it is its shared memory, it speaks of an I/O error. */
+export function isFullDisk(path: string, error: unknown): boolean {
+  const code = systemErrorCode(error) ?? "";
+  if (code === "SQLITE_FULL") return true;
+  if (!code.startsWith("SQLITE_IOERR")) return false;
+  try {
+    const { bavail, bsize, blocks, files, ffree } = statfsSync(dirname(path));
+    // Some file systems do not say how much there is.
+    const hasNoRoom = blocks > 0 && bavail * bsize < SQLITE_ROOM_BYTES;
+    return hasNoRoom || (files > 0 && ffree === 0);
+  } catch {
+    return false;
+  }
 }
 
 interface DiskCounts {

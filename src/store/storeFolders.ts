@@ -5,7 +5,7 @@ import { PsyncError, systemErrorCode } from "../core/errors.js";
 import { FOLDER_MODE, STORE_FOLDERS, STORE_NAMES, type StoreLayout } from "./layout.js";
 import { isAbsent, orStoreError, storeError } from "./storeError.js";
 import { findForeignPart, refuseLinkedFolders } from "./ownStore.js";
-import { syncFolder } from "../core/atomicFile.js";
+import { makeFolders, syncFolder } from "../core/atomicFile.js";
 
 /**
  * Makes the folders that are missing; those that are there keep their modes, since blocks/ may be handed
@@ -17,7 +17,7 @@ import { syncFolder } from "../core/atomicFile.js";
  */
 export async function prepareFolders(layout: StoreLayout): Promise<void> {
   const firstMade = await orStoreError("make the store", layout.path, () =>
-    mkdir(layout.path, { recursive: true, mode: FOLDER_MODE }),
+    makeFolders(layout.path, FOLDER_MODE),
   ).catch((error: unknown) => {
     // mkdir says EEXIST where a file is in the way.
     throw systemErrorCode(causeOf(error)) === "EEXIST" ? notAFolder(layout.path) : error;

@@ -52,6 +52,8 @@ export interface StoreSeeds extends SeedKeeper {
   hash(options: HashSeedsOptions): Promise<void>;
   /** Does the same behind everything else until the store is closed, also with what changes and what is looked for later. */
   hashBehind(): void;
+  /** Whether `hashBehind` has something to hash now, so that blocks may yet be found. */
+  isHashing(): boolean;
   /** The files of the store's list that lack blocks. @throws ERR_PSYNC_STORE the list cannot be read */
   lost(): Promise<LostSeed[]>;
 }
@@ -94,6 +96,7 @@ export class SeedSet implements StoreSeeds {
   /** Files that were seen to have changed, and when they may be hashed again. */
   readonly #changed = new Map<string, { readonly seed: SeedFile; readonly dueMs: number }>();
   #isNew = true;
+  #isHashing = false;
   #behind: Promise<void> | undefined;
 
   constructor(options: StoreSeedsOptions) {
@@ -152,6 +155,13 @@ export class SeedSet implements StoreSeeds {
 
   hashBehind(): void {
     this.#behind ??= this.#hashUntilClosed();
+  }
+
+  isHashing(): boolean {
+    const nowMs = this.#options.clock.nowMs();
+    let isDue = this.#isNew;
+    for (const { dueMs } of this.#changed.values()) isDue ||= dueMs <= nowMs;
+    return this.#behind !== undefined && (this.#isHashing || isDue);
   }
 
   /** Ends what waits for a seed, and from then on no seed has a block: a file system that hangs must not hold up the end. */
@@ -233,11 +243,14 @@ export class SeedSet implements StoreSeeds {
       const isDue = this.#isNew || retryAtMs <= clock.nowMs();
       let isAll = false;
       try {
+        this.#isHashing = true;
         this.#isNew = false;
         isAll = !isDue || (await this.#hashAll(hashing, true));
         isAll = (await this.#hashChanged(hashing)) && isAll;
+        this.#isHashing = false;
         await this.#sweep(() => pause(clock, sweepPauseMs, signal));
       } catch (error) {
+        this.#isHashing = false;
         if (!isClosed()) log.warn(`seeds are not hashed: ${errorMessage(error)}`);
         isAll = false;
       }

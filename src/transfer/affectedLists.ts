@@ -20,6 +20,8 @@ export interface AffectedPlace {
 }
 
 export interface AffectedLists {
+  /** Lists that were read. */
+  readonly listCount: number;
   /** Up to LIMITS.check.placesOfBlock places of each block that was looked for and stands in a list. */
   readonly placesOf: ReadonlyMap<BlockHash, readonly AffectedPlace[]>;
   /** Lists with blocks that are neither kept nor cached, distinct ones; whether they lie in seeds is not looked at. */
@@ -73,5 +75,5 @@ export async function affectedLists(
     });
     if (lackingCount > 0) lacking.push({ list: path, lackingCount });
   }
-  return { placesOf, lacking, unreadCount };
+  return { listCount: paths.length - unreadCount, placesOf, lacking, unreadCount };
 }

@@ -62,7 +62,6 @@ interface Seen {
 export function createListChecker(options: CheckOptions): ListChecker {
   const { store, judge, quick, signal, onBlock } = options;
   const good = new HashSet();
-  /** A damaged block is set aside when it is read; whoever asks again would find it missing. */
   const damaged = new HashSet();
   /** Blocks being looked at, each once, although a list may have it in many places. */
   const underWay = new Map<BlockHash, Promise<Seen>>();
@@ -87,7 +86,7 @@ export function createListChecker(options: CheckOptions): ListChecker {
         isBad = judged.kind === "bad";
         if (isBad) break;
       }
-      // Sets aside what is bad; finds another copy, what lies in a seed, and what was moved meanwhile.
+      // Finds another copy, what lies in a seed, and what was moved meanwhile.
       const block = await store.read(hash);
       if (block) return noteGood(block);
       // Evicted since it was found, or a file of the user's has changed: nothing that psync looks after is damaged.

@@ -2,7 +2,6 @@
 import {
   lstat,
   lutimes,
-  mkdir,
   readdir,
   readlink,
   realpath,
@@ -14,7 +13,7 @@ import {
 } from "node:fs/promises";
 import type { Dirent } from "node:fs";
 import { dirname, join } from "node:path";
-import { temporaryPath } from "../core/atomicFile.js";
+import { makeFolders, temporaryPath } from "../core/atomicFile.js";
 import { errorMessage, isPsyncError, PsyncError } from "../core/errors.js";
 import type { Logger } from "../core/log.js";
 import { HASHLIST_SUFFIX } from "../hashlist/format.js";
@@ -157,7 +156,7 @@ class TreeExport {
 /** Makes a folder where there is none. @throws ERR_PSYNC_FAILED */
 export async function makeFolder(path: string): Promise<void> {
   try {
-    await mkdir(path, { recursive: true });
+    await makeFolders(path);
   } catch (error) {
     throw new PsyncError(
       "ERR_PSYNC_FAILED",

@@ -2,6 +2,7 @@
 import { setMaxListeners } from "node:events";
 import type { BlockHash } from "../block/hash.js";
 import type { BlockSource, BlockStore } from "../block/ports.js";
+import { formatCount } from "../core/bytes.js";
 import type { Clock } from "../core/clock.js";
 import { errorMessage, isBlockMissing, isPsyncError, PsyncError } from "../core/errors.js";
 import { inParallel } from "../core/inParallel.js";
@@ -195,23 +196,39 @@ function countOf(items: Iterable<unknown>): number {
 
 const SHOWN_FAILURES = 20;
 
-/** The error of a `get` that lacks blocks: which block failed where. */
-export function unavailableBlocks(totals: GetTotals): PsyncError {
+/**
+ * The error of a `get` that lacks blocks: which block failed where.
+ *
+ * @param isServed whether there was a server to ask: without one the same would be said of each block
+ */
+export function unavailableBlocks(
+  totals: GetTotals,
+  { isServed }: { readonly isServed: boolean },
+): PsyncError {
   const { failures, blockCount, notTriedCount } = totals;
   const lackingCount = failures.length + notTriedCount;
   const details: string[] = [];
   for (const { listName, blockIndex, hash, error } of failures.slice(0, SHOWN_FAILURES)) {
     details.push(`${listName}, block ${blockIndex + 1}: ${hash}`);
     const servers = isPsyncError(error) ? error.details : [];
+    if (!isServed) continue;
     for (const line of servers.length > 0 ? servers : [errorMessage(error)])
       details.push(`    ${line}`);
   }
   const unshown = failures.length - SHOWN_FAILURES;
-  if (unshown > 0) details.push(`and ${unshown} more blocks`);
-  if (notTriedCount > 0) details.push(`${notTriedCount} blocks were not tried any more`);
+  if (unshown > 0) details.push(`and ${formatCount(unshown, "more block")}`);
+  if (notTriedCount > 0) {
+    const were = notTriedCount === 1 ? "was" : "were";
+    details.push(`${formatCount(notTriedCount, "block")} ${were} not tried any more`);
+  }
   return new PsyncError(
     "ERR_PSYNC_BLOCK_UNAVAILABLE",
-    `${lackingCount} of ${blockCount} blocks could not be had`,
-    { details, hint: "what came is kept; run the same command again to get the rest" },
+    `${lackingCount} of ${formatCount(blockCount, "block")} could not be had${isServed ? "" : ": no server is named"}`,
+    {
+      details,
+      hint: isServed
+        ? "what came is kept; run the same command again to get the rest"
+        : "what was here is kept; name a server that has the rest with --server URL",
+    },
   );
 }

@@ -1,4 +1,5 @@
 /** A list and its blocks → the file, verified, and only when every block is there. */
+import { formatCount } from "../core/bytes.js";
 import type { BlockStore } from "../block/ports.js";
 import { followSymlinks, writeAtomically } from "../core/atomicFile.js";
 import { errorMessage, isPsyncError, PsyncError } from "../core/errors.js";
@@ -32,7 +33,7 @@ export async function glue(parts: GlueParts, write: WriteBytes): Promise<void> {
   if (missingCount > 0) {
     throw new PsyncError(
       "ERR_PSYNC_BLOCK_UNAVAILABLE",
-      `${missingCount} of ${distinctBlockCount} blocks are not in the store`,
+      `${missingCount} of ${formatCount(distinctBlockCount, "block")} ${missingCount === 1 ? "is" : "are"} not in the store`,
       { hint: "fetch them with `psync get URL LIST`, then glue again" },
     );
   }

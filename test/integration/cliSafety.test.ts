@@ -243,6 +243,73 @@ describe("a mistake", () => {
 });
 
 describe("names", () => {
+  it("LIST-5: a path where nothing is ends every command with status 1, and changes nothing", async (t) => {
+    const folder = await tempFolder(t);
+    const store = join(folder, "store");
+    const list = join(folder, "list");
+    await writeFile(list, await psyncOk(["export"], { store, input: "text" }));
+    const missing = join(folder, "missing");
+    for (const args of [
+      ["gc", "--yes", "--keep", missing],
+      ["gc", "--yes", "--keep", join(list, "below a file")],
+      ["check", "--offline", missing],
+      ["pin", missing],
+      ["unpin", missing],
+      ["unpin", list, "--keep", missing],
+      ["fsck", "--lists", missing],
+      ["info", missing],
+    ]) {
+      const { status, stderr } = await psync(args, { store });
+      assert.equal(status, 1, `${args.join(" ")}: ${stderr}`);
+      assert.ok(stderr.includes(args.at(-1) ?? ""), stderr);
+    }
+    assert.equal((await readdir(join(store, "blocks"))).length, 1);
+  });
+
+  it("PIN-1: without a server each block that lacks is named once, with what would help", async (t) => {
+    const folder = await tempFolder(t);
+    const list = join(folder, "list");
+    const hash = "ab".repeat(32);
+    await writeFile(list, `${hash}\n`);
+    const { status, stderr } = await psync(["pin", list], { store: join(folder, "store") });
+    assert.equal(status, 4, stderr);
+    assert.equal(stderr.split(hash).length, 2, stderr);
+    assert.match(stderr, /1 of 1 block could not be had: no server is named$/m);
+    assert.match(stderr, /^hint: .*--server URL$/m);
+  });
+
+  it("CLI-2: an empty path is status 2, and the option that has it is named", async (t) => {
+    const store = await tempFolder(t);
+    const cases: readonly (readonly [readonly string[], RegExp])[] = [
+      [["--store", "", "info", "list"], /^psync: --store is empty$/m],
+      [["export", "file", "-o", ""], /^psync: (-o|--output) is empty$/m],
+      [["get", "--seed", "", "list"], /^psync: --seed is empty$/m],
+      [["export", "file", ""], /^psync: path is empty$/m],
+      [["mount", "", "mnt"], /^psync: lists is empty$/m],
+      [["fsck", "--lists", "lists", ""], /^psync: --lists is empty$/m],
+      [["gc", "--keep", ""], /^psync: --keep is empty$/m],
+      [["umount", ""], /^psync: mountpoint is empty$/m],
+    ];
+    for (const [args, message] of cases) {
+      const { status, stderr } = await psync(args, { store, input: "x" });
+      assert.equal(status, 2, `${args.join(" ")}: ${stderr}`);
+      assert.match(stderr, message);
+    }
+    assert.deepEqual(await readdir(store), []);
+  });
+
+  it("CLI-2: a size that is none is told with its option", async (t) => {
+    const store = await tempFolder(t);
+    for (const [args, option] of [
+      [["export", "--block-size", "abc"], "--block-size"],
+      [["mount", store, store, "--cache-size", "abc"], "--cache-size"],
+    ] as const) {
+      const { status, stderr } = await psync(args, { store });
+      assert.equal(status, 2, stderr);
+      assert.match(stderr, new RegExp(`^psync: ${option}: not a size: "abc"$`, "m"));
+    }
+  });
+
   it("CLI-2: after -- a name may begin with a dash", async (t) => {
     const { folder, store } = await fixture(t);
     await writeFile(join(folder, "-dash"), "dash");

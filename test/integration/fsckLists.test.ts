@@ -15,7 +15,7 @@ describe("fsck", () => {
     const { path, lists } = await fsckFixture(t);
     assert.equal((await psync(["fsck", "--jobs", "0"], { store: path })).status, 2);
     const missing = join(lists, "missing");
-    assert.equal((await psync(["fsck", "--lists", missing], { store: path })).status, 3);
+    assert.equal((await psync(["fsck", "--lists", missing], { store: path })).status, 1);
     const empty = join(lists, "empty");
     await mkdir(empty);
     assert.equal((await psync(["fsck", "--lists", empty], { store: path })).status, 2);
@@ -62,6 +62,7 @@ describe("fsck", () => {
       const text = await psyncOk(["fsck", "--lists", lists, ...more], { store: path });
       assert.match(text, /^3 blocks of .*file\.hashlist are not in blocks\/ or cache\/$/m);
       assert.match(text, /exported without a copy.*psync check/);
+      assert.match(text, /^lists that lack blocks +1 of \d+; see `psync check --offline LIST`$/m);
       assert.doesNotMatch(text, /not in the store/);
     }
     await psyncOk(["check", "--offline", lists], { store: path });

@@ -183,9 +183,20 @@ describe("gc", () => {
     await rm(join(lists, "z bad.hashlist"));
     const missing = join(folder, "missing");
     const { status, stderr } = await psync(["gc", "--keep", lists, missing, "--yes"], { store });
-    assert.equal(status, 3, stderr);
+    assert.equal(status, 1, stderr);
     assert.ok(stderr.includes(missing), stderr);
     assert.deepEqual(await kept(store), before);
+  });
+
+  it("GC-1: a list whose file is empty is warned of, also with --yes; that of an empty file is not", async (t) => {
+    const { folder, store, lists } = await fixture(t);
+    await writeFile(join(folder, "nothing"), "");
+    await psyncOk(["export", join(folder, "nothing"), "-o", lists], { store });
+    await writeFile(join(lists, "cut.hashlist"), "");
+    const { status, stderr } = await psync(["gc", "--keep", lists, "--yes"], { store });
+    assert.equal(status, 0, stderr);
+    assert.equal(stderr.match(/ is empty: it keeps nothing$/gm)?.length, 1, stderr);
+    assert.match(stderr, /^psync: warning: .*cut\.hashlist is empty: it keeps nothing$[^]*can go/m);
   });
 
   it("GC-1: no list, no terminal to ask at, and a folder without lists are status 2", async (t) => {
@@ -375,8 +386,9 @@ describe("check", () => {
     assert.equal(status, 5, stderr);
     assert.match(stderr, /first\.hashlist: of 6 blocks 1 damaged/);
     assert.match(stderr, /second\.hashlist: of 3 blocks 1 damaged/);
-    // It was set aside, so that now it is missing.
-    assert.equal((await psync(["check", "--offline", lists], { store })).status, 4);
+    // It changes nothing, and says the same again.
+    assert.deepEqual(await readdir(join(store, "quarantine")), []);
+    assert.equal((await psync(["check", "--offline", lists], { store })).status, 5);
     await truncate(join(store, "blocks", own), 100);
     const quick = await psync(["check", "--offline", "--quick", first], { store });
     assert.equal(quick.status, 5, quick.stderr);

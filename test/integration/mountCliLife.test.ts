@@ -36,6 +36,24 @@ describe("the life of a mount", { skip: skipReason() }, () => {
     assert.equal((await psync(["umount", mountpoint], { store })).status, 6);
   });
 
+  it("MOUNT-1: --daemon shows what the mount warned of until it was there, also in its log", async (t) => {
+    const { folder, store, lists, mountpoint, add } = await listsFixture(t);
+    await add("file", Buffer.from("text"));
+    await mkdir(mountpoint);
+    unmountAfter(t, mountpoint);
+    const seed = join(folder, "no such seed");
+    const args = ["mount", lists, mountpoint, "--daemon", "--seed", seed];
+    const { status, stderr } = await psync(args, { store });
+    assert.equal(status, 0, stderr);
+    const [log = ""] = await readdir(join(store, "log"));
+    const logged = await readFile(join(store, "log", log), "utf8");
+    for (const warning of [/no seeds are taken from .*no such seed/, /no server is configured/]) {
+      assert.match(stderr, warning);
+      assert.match(logged, warning);
+    }
+    await psyncOk(["umount", mountpoint], { store });
+  });
+
   it("MOUNT-1: a mount that cannot be is refused with the reason, in the foreground and as a daemon", async (t) => {
     const { folder, store, lists, mountpoint } = await listsFixture(t);
     const full = join(folder, "full");

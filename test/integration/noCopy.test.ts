@@ -148,7 +148,10 @@ describe("export --no-copy", () => {
     assert.deepEqual(await info(), lost("changed"));
     await rename(file, `${file}.away`);
     assert.deepEqual(await info(), lost("gone"));
-    assert.match(await psyncOk(["info", list], { store }), /lost seed +gone: .*data\n/);
+    assert.match(
+      await psyncOk(["info", list], { store }),
+      /missing, perhaps +exported without a copy, and gone since: .*data\n/,
+    );
     for (const repair of [[], ["--repair"]]) {
       const report = await psyncOk(["fsck", ...repair], { store });
       assert.match(report, /exported without a copy, and gone since: .*data\n/);

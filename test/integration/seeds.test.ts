@@ -5,6 +5,7 @@ import { mkdir, open, readdir, readFile, rm, symlink, truncate, writeFile } from
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import Database from "better-sqlite3";
+import { systemErrorCode } from "../../src/core/errors.js";
 import { seededBytes } from "../support/blocks.js";
 import { psync, psyncOk } from "../support/cli.js";
 import { listOf } from "../support/lists.js";
@@ -126,6 +127,25 @@ describe("a mount with seeds", { skip: skipReason() }, () => {
     await until("the seed is hashed in both sizes", () => isIndexed(store, 2));
     assert.deepEqual(await readFile(join(folder, "mib")), bytes);
     assert.ok(server.requestCount() < blocks.size, `${server.requestCount()} requests`);
+  });
+
+  it("OFFLINE-1: without servers a read waits for seeds that are being hashed, and no longer", async (t) => {
+    const { store, lists, mount, seed, bytes } = await versions(t);
+    // Two seconds of hashing at 64 MiB a second; the file of the list comes last.
+    await writeSeed(join(seed, "..", "a large one"), Buffer.alloc(128 * MIB));
+    await writeSeed(seed, bytes);
+    const missing = await listOf(seededBytes("nowhere", MIB));
+    await writeFile(join(lists, "nowhere.hashlist"), missing.text);
+    const args = ["--offline", "--seed", join(seed, "..")];
+    const { folder, process } = await mount([], { args });
+    const [read, failed] = await Promise.all([
+      readFile(join(folder, "data")),
+      readFile(join(folder, "nowhere")).catch((error: unknown) => error),
+    ]);
+    assert.deepEqual(read, bytes);
+    assert.equal(systemErrorCode(failed), "EIO");
+    assert.equal(process.stderr().match(/seeds are being hashed/g)?.length, 1, process.stderr());
+    assert.deepEqual(await readdir(join(store, "cache")), []);
   });
 
   it("SEED-2: a seed that is cut, changed or removed under it costs requests, and no wrong byte", async (t) => {

@@ -63,7 +63,7 @@ describe("STORE-3: a block that is cached again while its row goes", () => {
         layout,
         clock: systemClock,
         log: silentLogger,
-        readOnly: false,
+        leavesBad: false,
       }),
       index,
       log: silentLogger,

@@ -119,7 +119,7 @@ describe("lists by path", () => {
     assert.deepEqual(await found([join(folder, "b.hashlist")], without), []);
   });
 
-  it("LIST-5: that are bad, or cannot be read, fail with status 3, and a folder without any with 2", async (t) => {
+  it("LIST-5: that are bad, or cannot be read, fail with status 3, a folder without any with 2, a path with nothing with 1", async (t) => {
     const bad = await lists(t, "good.hashlist");
     await writeFile(join(bad, "bad.hashlist"), "no list\n");
     assert.equal(await statusOf([bad]), 3);
@@ -129,7 +129,7 @@ describe("lists by path", () => {
     const fifo = await lists(t, "good.hashlist");
     execFileSync("mkfifo", [join(fifo, "x.hashlist")]);
     assert.equal(await statusOf([fifo]), 3);
-    assert.equal(await statusOf([join(fifo, "missing")]), 3);
+    assert.equal(await statusOf([join(fifo, "missing")]), 1);
     const empty = await lists(t, "a.hashlist", "sub/notes.txt");
     assert.equal(await statusOf([empty, join(empty, "sub")]), 2);
     assert.equal((await found([empty])).length, 1);

@@ -8,8 +8,10 @@ import { isPsyncError } from "../../src/core/errors.js";
 import { openToRead } from "../../src/store/openToRead.js";
 import { systemClock } from "../../src/core/clock.js";
 import type { Store } from "../../src/store/openStore.js";
+import { storeError } from "../../src/store/storeError.js";
 import type { VerifiedBlock } from "../../src/block/verify.js";
 import { cleanUp } from "../support/cleanUp.js";
+import { psync, psyncOk } from "../support/cli.js";
 import { createManualClock } from "../support/manualClock.js";
 import { mountSmallDisk, noSmallDisk } from "../support/smallDisk.js";
 import { createLineLog, diskUsage, makeBlock, openTestStore } from "../support/storeFixtures.js";
@@ -41,6 +43,42 @@ describe("a full disk", { skip: noSmallDisk }, () => {
     assert.deepEqual(await readdir(join(disk.store, "tmp")), []);
     await assertReadable(store, blocks.slice(0, 3));
     for await (const hash of store.list("kept")) assert.ok(await store.blocks.read(hash));
+  });
+
+  it("DISK-2: is named where the store's folders cannot be made", async (t) => {
+    const disk = await mountSmallDisk(t, "size=8m,nr_inodes=60");
+    await disk.useInodes();
+    for (const path of [disk.store, join(disk.store, "further", "below")]) {
+      await fails(openTestStore(t, path), /^cannot make the store .*\(ENOSPC\)/);
+    }
+    await disk.free();
+    await openTestStore(t, join(disk.store, "further", "below"));
+  });
+
+  it("DISK-2: ends export with status 7, and what helps", async (t) => {
+    const disk = await mountSmallDisk(t);
+    const input = Buffer.concat(Array.from({ length: 40 }, (_, i) => block(i).bytes));
+    const args = ["export", "--block-size", `${BLOCK_BYTES}`];
+    const { status, stdout, stderr } = await psync(args, { store: disk.store, input });
+    assert.equal(status, 7, stderr);
+    assert.match(
+      stderr,
+      /^hint: free space .*psync gc.*--store.*--no-copy; what was finished is kept$/m,
+    );
+    assert.doesNotMatch(stderr, /cacheSize/);
+    for (const hash of stdout.toString().split("\n").filter(Boolean)) {
+      await psyncOk(["cat", hash], { store: disk.store });
+    }
+  });
+
+  it("DISK-2: is what an I/O error of SQLite means there", async (t) => {
+    const disk = await mountSmallDisk(t);
+    const code = "SQLITE_IOERR_SHMSIZE";
+    const error = Object.assign(new Error("disk I/O error"), { code });
+    const told = (): string => storeError("lock", disk.store, error).message;
+    assert.match(told(), /: disk I\/O error$/);
+    await disk.fill();
+    assert.match(told(), /: no space is left on the disk \(SQLITE_IOERR_SHMSIZE\)$/);
   });
 
   it("DISK-2: without inodes fails a keep, and says that it is those", async (t) => {

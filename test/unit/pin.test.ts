@@ -21,7 +21,7 @@ it("KEEP-2: a pin leaves the file alone that another process keeps while the pin
     layout,
     clock: systemClock,
     log: silentLogger,
-    readOnly: false,
+    leavesBad: false,
   });
   let keptInode = 0;
   const keeper = createBlockKeeper({

@@ -24,10 +24,15 @@ describe("storeError", () => {
     });
   }
 
-  it("names the setting that makes room", () => {
+  it("names what makes room", () => {
     for (const code of ["ENOSPC", "EDQUOT"]) {
-      assert.match(storeError("write", "/x", failed(code)).hint ?? "", /cacheSize.*--cache-size/);
+      assert.match(storeError("write", "/x", failed(code)).hint ?? "", /psync gc.*--store/);
     }
+  });
+
+  it("leaves an I/O error of SQLite one where the disk has room", () => {
+    const error = storeError("lock", "/x", failed("SQLITE_IOERR_SHMSIZE"));
+    assert.equal(error.message, "cannot lock /x: SQLITE_IOERR_SHMSIZE: as it is");
   });
 
   it("passes on what it has no words for", () => {

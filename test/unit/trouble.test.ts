@@ -14,7 +14,7 @@ function createTold() {
     log,
     failing: "nothing is cached",
     over: "blocks are cached again",
-    counted: "blocks were not cached",
+    counted: ["block was not cached", "blocks were not cached"],
   });
   return { clock, lines: log.lines, trouble };
 }
