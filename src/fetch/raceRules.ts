@@ -75,7 +75,7 @@ function costOfSecond<R extends Running>(
   // The first byte decides, before either has cost anything.
   if (first.firstByteMs === undefined) return 0;
   // It has failed, as far as can be seen: what it gave is lost with or without a second one.
-  if (isStandingStill(first, state, limits)) return 0;
+  if (isStandingStill(first, state, limits) || hasHadItsTime(first, state, limits)) return 0;
   // One of the two is cut off once it is behind: neither will have had much more than the first has now.
   const bothBytes = 2 * first.receivedBytes;
   return isFarTooSlow(first, state, limits) && canPay(bothBytes) ? bothBytes : undefined;
@@ -98,6 +98,11 @@ function isStandingStill(
   { standstillMs }: RaceLimits,
 ): boolean {
   return nowMs >= one.lateAtMs && nowMs - one.lastByteAtMs >= standstillMs;
+}
+
+/** Whether it has had all the time that a request may need, and would need as much again. */
+function hasHadItsTime(one: Running, state: RaceState<Running>, limits: RaceLimits): boolean {
+  return state.nowMs - one.startMs >= state.hopelessMs && isFarTooSlow(one, state, limits);
 }
 
 /** Whether it stands still, or would take far longer to its end at the rate it has shown. */

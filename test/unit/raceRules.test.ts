@@ -58,6 +58,12 @@ describe("RACE-1: when a second server is asked", () => {
     assert.deepEqual(step([begun], { nowMs: 1000, canPay }), wait(1500));
     assert.deepEqual(step([begun], { nowMs: 1000, hasPaid: true }), wait(1500));
     assert.deepEqual(step([request()], { nowMs: 1000, canPay }), second(0));
+    // 600 of 1,000 bytes in 10 s are enough to be done soon; 40 are not, and it has had its time.
+    const drips = (receivedBytes: number) =>
+      request({ firstByteMs: 10, receivedBytes, lastByteAtMs: 9999 });
+    assert.deepEqual(step([drips(600)], { nowMs: 10_000, canPay }), wait(10_500));
+    assert.deepEqual(step([drips(40)], { nowMs: 9999, canPay }), wait(10_499));
+    assert.deepEqual(step([drips(40)], { nowMs: 10_000, canPay }), second(0));
     const stalled = { ...begun, lastByteAtMs: 900 };
     assert.deepEqual(step([stalled], { nowMs: 2899, canPay }), wait(3399));
     assert.deepEqual(step([stalled], { nowMs: 2900, canPay }), second(0));

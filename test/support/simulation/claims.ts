@@ -1,5 +1,6 @@
 /** What is claimed of every run. Pure: each claim looks at the record of a run, and says where it does not hold. */
 import type { LimitsOf } from "../../../src/core/limits.js";
+import { hopelessMs } from "../../../src/fetch/serverBook.js";
 import { deadSinceMs, uselessSinceMs } from "./behaviour.js";
 import { BLOCK_BYTES, BLOCKS_PER_FILE } from "./library.js";
 import type { ReadRecord, RequestRecord, RunRecord } from "./record.js";
@@ -46,7 +47,8 @@ const CLAIMS = {
   /** Races cost little beside what is of use. */
   racedBytes({ requests, bounds }) {
     const useful = sumBytes(requests.filter(({ end }) => end === "right"));
-    const raced = sumBytes(requests.filter((request) => isRaced(request)));
+    const ownMs = hopelessMs(BLOCK_BYTES, bounds.limits);
+    const raced = sumBytes(requests.filter((request) => isRaced(request, ownMs)));
     const allowed = useful * bounds.racedPart + bounds.racedAllowanceBytes;
     return raced <= allowed
       ? []
@@ -196,9 +198,13 @@ function isCutAtOnce({ end, beganMs, endedMs }: RequestRecord): boolean {
   return end === "lost" && endedMs === beganMs;
 }
 
-/** Bytes that were thrown away only because another server was asked too, or first. */
-function isRaced({ end, isBad }: RequestRecord): boolean {
-  return end === "late" || (end === "lost" && !isBad);
+/**
+ * Bytes that were thrown away only because another server was asked too, or first.
+ *
+ * @param ownMs what a request may need: after that it has failed
+ */
+function isRaced({ end, isBad, beganMs, endedMs }: RequestRecord, ownMs: number): boolean {
+  return end === "late" || (end === "lost" && !isBad && endedMs - beganMs < ownMs);
 }
 
 /** Bytes that a broken server made the client throw away. */
