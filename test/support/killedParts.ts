@@ -99,7 +99,8 @@ function workerPart({ paths, server, dice, seed, storeSeed }: Round, task: LoadT
   const doomed = startDoomedWorker(task, {
     ...paths,
     seed: task === "export" ? `${storeSeed}, ${dice.roll(STREAM_COUNT)}` : seed,
-    listName: seed.replace("/", "-"),
+    // Not the name of a file's list: both may come to lie in one folder.
+    listName: `stream-${seed.replace("/", "-")}`,
     url: server.url,
     blockSizeBytes: BLOCK_BYTES,
     quotaBytes: QUOTA_BYTES,

@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import type { VerifiedBlock } from "../../src/block/verify.js";
 import { systemClock } from "../../src/core/clock.js";
+import { systemErrorCode } from "../../src/core/errors.js";
 import { findMount } from "../../src/core/mountTable.js";
 import { unmountPath } from "../../src/mount/unmount.js";
 import { startFaultyServer } from "./faultyServer.js";
@@ -32,7 +33,10 @@ export async function mountCli(
   options: MountCliOptions,
 ): Promise<MountedCli> {
   const { lists, store, servers = [], mountpoint, args = [] } = options;
-  await mkdir(mountpoint, { recursive: true });
+  // What a killed psync left there is neither made nor looked at.
+  await mkdir(mountpoint, { recursive: true }).catch((error: unknown) => {
+    if (systemErrorCode(error) !== "ENOTCONN") throw error;
+  });
   unmountAfter(context, mountpoint);
   const process = await startPsync(
     ["mount", lists, mountpoint, ...servers.flatMap((url) => ["--server", url]), ...args],
