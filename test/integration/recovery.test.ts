@@ -84,10 +84,10 @@ describe("a reader in order", { skip, concurrency: false }, () => {
 
   it("RANK-1: is hardly slower for one of three servers that gives 100 kB/s", async (t) => {
     const { bytes, path, serveBehind, mount } = await fixture(t, 128 * MIB);
-    // So slow that neither the disk nor this machine's speed matters.
+    // So slow that neither the disk nor the load of this machine matters.
     const good = [
-      await serveBehind({ bytesPerSecond: 16e6 }),
-      await serveBehind({ bytesPerSecond: 16e6 }),
+      await serveBehind({ bytesPerSecond: 8e6 }),
+      await serveBehind({ bytesPerSecond: 8e6 }),
     ];
     const thin = await serveBehind({ bytesPerSecond: 100e3 });
     const without = await mount(good, { args: ["--cache-size", "0"] });
