@@ -24,6 +24,8 @@ export interface BlockKeeper {
   keep(blocks: readonly VerifiedBlock[]): Promise<void>;
   pin(hash: BlockHash): Promise<boolean>;
   sync(hashes: readonly BlockHash[]): Promise<void>;
+  /** Keeps a block that was kept before, and claims it for nobody. */
+  restore(block: VerifiedBlock): Promise<void>;
 }
 
 export interface BlockKeeperOptions {
@@ -108,9 +110,18 @@ export function createBlockKeeper(options: BlockKeeperOptions): BlockKeeper {
 
   const keep = async (blocks: readonly VerifiedBlock[]): Promise<void> => {
     assertDurable();
+    if (blocks.length === 0) return;
+    await claim(blocks.map(({ hash }) => hash));
+    await put(blocks);
+  };
+
+  const restore = async (block: VerifiedBlock): Promise<void> => {
+    assertDurable();
+    await put([block]);
+  };
+
+  const put = async (blocks: readonly VerifiedBlock[]): Promise<void> => {
     const byHash = new Map(blocks.map((block) => [block.hash, block]));
-    if (byHash.size === 0) return;
-    await claim(byHash.keys());
     await inParallel(byHash.values(), LIMITS.store.keepWritesAtOnce, keepOne);
     await syncForGood(layout.blocks, () => syncFolder(layout.blocks));
     assertDurable();
@@ -161,7 +172,7 @@ export function createBlockKeeper(options: BlockKeeperOptions): BlockKeeper {
     return true;
   };
 
-  return { keep, pin, sync };
+  return { keep, pin, sync, restore };
 }
 
 function notKeptAnyMore(path: string): PsyncError {

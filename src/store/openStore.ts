@@ -116,17 +116,16 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     },
   });
   const claims = createClaims({ layout, clock, log });
-  const keeping = {
+  const keeper = createBlockKeeper({
     layout,
     temp,
     finder,
     log,
-    onUncached: (hashes: readonly BlockHash[]) => {
+    claim: claims.add,
+    onUncached: (hashes) => {
       index.noteGone(hashes);
     },
-  };
-  const keeper = createBlockKeeper({ ...keeping, claim: claims.add });
-  const restorer = createBlockKeeper({ ...keeping, claim: () => Promise.resolve() });
+  });
   const cacher = createBlockCacher({
     layout,
     temp,
@@ -201,7 +200,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
       },
       forget: (addresses) => calls.run(() => index.forgetServers(addresses)),
     },
-    restore: (block) => calls.run(() => restorer.keep([block])),
+    restore: (block) => calls.run(() => keeper.restore(block)),
     upkeep,
     seeds,
     list: (place) => listHashes(placeFolder(layout, place)),

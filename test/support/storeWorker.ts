@@ -1,4 +1,4 @@
-/** A process of its own over a store, told by its arguments what to do: `fill`, `keep`, `keep twice`, `sync`, `claim and wait`, `sweep` or `pin`. */
+/** A process of its own over a store, told by its arguments what to do: `fill`, `keep`, `keep twice`, `restore, then keep`, `sync`, `claim and wait`, `sweep` or `pin`. */
 import { systemClock } from "../../src/core/clock.js";
 import { errorMessage } from "../../src/core/errors.js";
 import { inParallel } from "../../src/core/inParallel.js";
@@ -56,6 +56,17 @@ async function main(): Promise<void> {
         { signal },
       );
       sweep.close();
+      break;
+    }
+    case "restore, then keep": {
+      const [restored, ...others] = blocks;
+      if (!restored) break;
+      await store.restore(restored).catch((error: unknown) => {
+        process.stdout.write(`first: ${errorMessage(error)}\n`);
+      });
+      await store.blocks.keep(others).catch((error: unknown) => {
+        process.stdout.write(`second: ${errorMessage(error)}\n`);
+      });
       break;
     }
     case "pin":

@@ -125,4 +125,15 @@ describe("keeping blocks", { skip: hasStrace ? false : "there is no strace" }, (
     assert.equal(calls.filter(({ name }) => name === "fsync").length, 1);
     assert.equal((await readdir(join(path, "blocks"))).length, 2);
   });
+
+  it("KEEP-1: keeps nothing more after a sync that failed for a block that was restored", async (t) => {
+    const folder = await tempFolder(t);
+    const path = join(folder, "store");
+    const fault = ["-P", join(path, "blocks"), "-e", "inject=fsync:error=EIO:when=1"];
+    const command = node("restore, then keep", path, 2);
+    const { stdout } = await straced(folder, SYNCS, command, fault);
+    assert.match(stdout, /first: cannot sync .*blocks: the disk reports an error \(EIO\)\n/);
+    assert.match(stdout, /second: nothing more is kept in .* by this process: cannot sync/);
+    assert.equal((await readdir(join(path, "blocks"))).length, 1);
+  });
 });
