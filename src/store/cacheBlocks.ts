@@ -17,6 +17,7 @@ import type { VerifiedBlock } from "../block/verify.js";
 import { allowedBytes, diskBytes, type CachedBlock, type DiskState } from "./evictionPolicy.js";
 import type { BlockFinder } from "./findBlocks.js";
 import { blockPath, type StoreLayout } from "./layout.js";
+import { markStale } from "./staleMark.js";
 import { orStoreError } from "./storeError.js";
 import type { FoundFile, StoreIndex } from "./storeIndex.js";
 import type { TempFiles } from "./tempFiles.js";
@@ -95,7 +96,7 @@ export function createBlockCacher(options: BlockCacherOptions): BlockCacher {
         case "unknown": {
           // Without an index only the disk's own limit can be kept; the quota is met when it is back.
           if (diskHasRoom(disk, sizeBytes)) {
-            await index.markStale();
+            await markStale(layout);
             return { kind: "made" };
           }
           const victims = round === 0 ? await index.chooseVictims(sizeBytes, disk, writing) : [];

@@ -12,7 +12,7 @@ import type { Logger } from "../core/log.js";
 import type { FsckFile, FsckProgress, PlacedHash } from "./fsckFile.js";
 import type { Store } from "./openStore.js";
 import { createRepairer, type Repair } from "./repairBlocks.js";
-import type { CorrectedRows } from "./storeIndex.js";
+import type { CorrectedRows } from "./correctRows.js";
 import type { LostSeed } from "./lostSeeds.js";
 
 export interface FsckParts {

@@ -1,18 +1,16 @@
 /**
  * The index as the store uses it: what is cached, in which order it was used, learned list sizes, and records
- * of servers. No method but `markStale` throws: an index that fails costs order and space, never a read.
+ * of servers. No method throws: an index that fails costs order and space, never a read.
  *
  * Uses, sizes and records are collected and written together, not a row a read.
  */
-import { constants, lstatSync, rmSync } from "node:fs";
-import { open } from "node:fs/promises";
 import type { Clock } from "../core/clock.js";
-import { errorMessage } from "../core/errors.js";
 import { LIMITS } from "../core/limits.js";
 import type { Logger } from "../core/log.js";
 import type { BlockHash } from "../block/hash.js";
 import type { SizeMemory } from "../block/ports.js";
 import { cachedBytes, isCached } from "./cachedFile.js";
+import { correctRows, type CorrectedRows } from "./correctRows.js";
 import {
   allowedBytes,
   planRoom,
@@ -22,10 +20,10 @@ import {
 } from "./evictionPolicy.js";
 import { IndexConnection } from "./indexConnection.js";
 import type { IndexFile } from "./indexFile.js";
-import { FILE_MODE, type StoreLayout } from "./layout.js";
+import type { StoreLayout } from "./layout.js";
 import type { SeedRows } from "./seedRows.js";
 import { readServers, ServerNotes, type ServerRecords } from "./serverNotes.js";
-import { orStoreError } from "./storeError.js";
+import { forgetScanIfStale } from "./staleMark.js";
 
 export interface FoundFile {
   readonly hash: BlockHash;
@@ -39,17 +37,8 @@ export type Reservation =
   /** These go first: remove their files, `forget` them, and ask again. */
   | { readonly kind: "evict"; readonly blocks: readonly CachedBlock[] }
   | { readonly kind: "no room" }
-  /** The index does not answer: nothing is known of what is cached. Who caches all the same says `markStale` first. */
+  /** The index does not answer: nothing is known of what is cached. Who caches all the same says so first, with `markStale`. */
   | { readonly kind: "unknown" };
-
-/** What was wrong in the rows of cached blocks. */
-export interface CorrectedRows {
-  /** Rows without a file. */
-  readonly removedCount: number;
-  /** Rows with another size than their file. */
-  readonly resizedCount: number;
-  readonly sumWasWrong: boolean;
-}
 
 export interface StoreIndexOptions {
   readonly layout: StoreLayout;
@@ -80,7 +69,7 @@ export class StoreIndex implements SizeMemory {
       clock,
       log,
       onOpened: (file) => {
-        this.#forgetScanIfStale(file);
+        forgetScanIfStale(file, { layout, log });
         if (file.scannedBoot() !== bootId) onIncomplete(this);
       },
     });
@@ -167,33 +156,6 @@ export class StoreIndex implements SizeMemory {
   }
 
   /**
-   * Says to whoever opens the index next that cache/ holds more than it counts.
-   *
-   * @throws ERR_PSYNC_STORE it could not be said: a block that nobody counts would never be evicted, so rather none is cached
-   */
-  async markStale(): Promise<void> {
-    const { staleIndex } = this.#options.layout;
-    const { O_WRONLY, O_CREAT, O_NOFOLLOW } = constants;
-    await orStoreError("write", staleIndex, async () => {
-      const handle = await open(staleIndex, O_WRONLY | O_CREAT | O_NOFOLLOW, FILE_MODE);
-      await handle.close();
-    });
-  }
-
-  /** The mark goes when the index itself says that it needs a scan: a crash in between loses nothing. */
-  #forgetScanIfStale(file: IndexFile): void {
-    const { layout, log } = this.#options;
-    if (!lstatSync(layout.staleIndex, { throwIfNoEntry: false })) return;
-    file.setScannedBoot("");
-    try {
-      rmSync(layout.staleIndex, { force: true });
-    } catch (error) {
-      // Each start scans until it is gone.
-      log.debug(`cannot remove ${layout.staleIndex}: ${errorMessage(error)}`);
-    }
-  }
-
-  /**
    * Which blocks would have to go, where nothing can be written: on a disk that is full to the last byte, removing
    * some is what lets the index be written again.
    */
@@ -246,45 +208,10 @@ export class StoreIndex implements SizeMemory {
     });
   }
 
-  /**
-   * Makes rows of cached blocks what the files are: those without a file go, unless they were used meanwhile; sizes
-   * and their sum are set right. Blocks without a row are for `scanCache`.
-   *
-   * @returns undefined: the index does not answer, and the log says why
-   * Cost: a stat a row; short transactions.
-   */
+  /** Makes the rows of cached blocks what the files are; see `correctRows`. */
   async correctRows(signal: AbortSignal): Promise<CorrectedRows | undefined> {
-    let removedCount = 0;
-    let resizedCount = 0;
     await this.flush();
-    for (let after = ""; ;) {
-      const rows = await this.#connection.run("read", (file) =>
-        file.cachedAfter(after, LIMITS.store.scanBatchCount),
-      );
-      if (rows === undefined) return undefined;
-      const wrong: { readonly row: CachedBlock; readonly sizeBytes: number | undefined }[] = [];
-      for (const row of rows) {
-        signal.throwIfAborted();
-        after = row.hash;
-        const sizeBytes = await cachedBytes(this.#options.layout, row.hash);
-        if (sizeBytes !== row.sizeBytes) wrong.push({ row, sizeBytes });
-        if (sizeBytes === undefined) removedCount += 1;
-        else if (sizeBytes !== row.sizeBytes) resizedCount += 1;
-      }
-      await this.#connection.run("correct", (file) => {
-        file.exclusively(() => {
-          for (const { row, sizeBytes } of wrong) {
-            if (sizeBytes === undefined) file.removeUnused(row);
-            else file.resizeUnused(row, sizeBytes);
-          }
-        });
-      });
-      if (rows.length === 0) break;
-    }
-    const sumWasWrong = await this.#connection.run("add up", (file) =>
-      file.exclusively(() => file.recount()),
-    );
-    return sumWasWrong === undefined ? undefined : { removedCount, resizedCount, sumWasWrong };
+    return correctRows(this.#connection, { layout: this.#options.layout, signal });
   }
 
   /**

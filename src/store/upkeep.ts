@@ -16,7 +16,7 @@ import type { BadFile, BlockFinder } from "./findBlocks.js";
 import { blockPath, lostHash, placeFolder, quarantinePath, type StoreLayout } from "./layout.js";
 import { readBlockFile, type BlockReading } from "./readBlockFile.js";
 import { isAbsent, orStoreError } from "./storeError.js";
-import type { CorrectedRows } from "./storeIndex.js";
+import type { CorrectedRows } from "./correctRows.js";
 import { countAbandoned } from "./tempFiles.js";
 
 /** What lies at the place of a block. */
